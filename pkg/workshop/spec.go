@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workshop
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Auth is how attendees log in.
+type Auth string
+
+// The kinds of login. Each but AuthAnonymous asks the attendee who they are.
+const (
+	// AuthPassword gives everybody one shared password beside a name of
+	// their choice, and admins a longer one
+	// (JupyterHub's SharedPasswordAuthenticator).
+	AuthPassword Auth = "password"
+	// AuthAnonymous gives every browser a session of its own without asking
+	// for anything. The session can't be reached again from another browser.
+	AuthAnonymous Auth = "anonymous"
+)
+
+// Auths lists the kinds of login in the order in which help shows them.
+func Auths() []Auth { return []Auth{AuthPassword, AuthAnonymous} }
+
+// Expose is how browsers reach the workshop from outside the cluster.
+type Expose string
+
+// The ways to reach a workshop. The empty value means the best that the
+// cluster has, chosen at the first deploy and kept from then on.
+const (
+	ExposeIngress Expose = "ingress"
+	// ExposeNone makes no way in; `workshopctl url --forward` opens one for
+	// as long as it runs.
+	ExposeNone Expose = "none"
+)
+
+// Exposes lists the ways to reach a workshop in the order in which help shows
+// them.
+func Exposes() []Expose { return []Expose{ExposeIngress, ExposeNone} }
+
+// TLSDefault as a Spec's TLSSecret stands for the certificate that the ingress
+// controller has for hosts without one of their own.
+const TLSDefault = "default"
+
+// Spec is everything that a person can choose about a workshop. The zero
+// value of a field means "not chosen": WithDefaults fills it in. It is kept in
+// the cluster as last deployed, and is the content of a workshop file.
+type Spec struct {
+	// Name of the workshop, first part of every object's name: a DNS label of
+	// at most MaxNameLength characters without "--".
+	Name string `json:"name,omitempty"`
+	// TerminalImage is the image that sessions run, as a full image name.
+	TerminalImage string `json:"terminalImage,omitempty"`
+	// GatewayImage holds workshop-terminal, which each session copies in.
+	GatewayImage string `json:"gatewayImage,omitempty"`
+	// HubImage holds JupyterHub 5 or 6 with KubeSpawner.
+	HubImage string `json:"hubImage,omitempty"`
+	// ProxyImage holds configurable-http-proxy.
+	ProxyImage string `json:"proxyImage,omitempty"`
+
+	// Auth is how attendees log in.
+	Auth Auth `json:"auth,omitempty"`
+	// AdminUsers may use the hub's admin page. JupyterHub compares names in
+	// lower case.
+	AdminUsers []string `json:"adminUsers,omitempty"`
+	// AllowedUsers are the only ones who may log in; empty means everybody.
+	AllowedUsers []string `json:"allowedUsers,omitempty"`
+
+	// Storage of each session.
+	Storage Storage `json:"storage,omitzero"`
+	// HubStorageSize is the size of the volume with the hub's database, as a
+	// Kubernetes quantity; "0" keeps the database in the pod, where a restart
+	// of the hub forgets who was logged in.
+	HubStorageSize string `json:"hubStorageSize,omitempty"`
+	// Resources of each session.
+	Resources Resources `json:"resources,omitzero"`
+	// IdleTimeout is how long a session may be idle before it is stopped
+	// ("2h", "45m"); "0" means for ever. Its volume stays.
+	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// Env are environment variables of the session's container.
+	Env map[string]string `json:"env,omitempty"`
+
+	// Expose is how browsers reach the workshop.
+	Expose Expose `json:"expose,omitempty"`
+	// Host is the name, and optionally the port, that browsers use:
+	// "workshop.example.com" or "workshop.example.com:8443".
+	Host string `json:"host,omitempty"`
+	// TLSSecret names a Secret of type kubernetes.io/tls for Host, or is
+	// TLSDefault for the ingress controller's own certificate. Empty means
+	// plain HTTP.
+	TLSSecret string `json:"tlsSecret,omitempty"`
+	// PullSecret names a Secret of type kubernetes.io/dockerconfigjson that
+	// all pods of the workshop pull their images with.
+	PullSecret string `json:"pullSecret,omitempty"`
+
+	// Labels and Annotations are put on every object of the workshop,
+	// sessions included.
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// NodeSelector and Tolerations hold for every pod of the workshop.
+	NodeSelector map[string]string   `json:"nodeSelector,omitempty"`
+	Tolerations  []corev1.Toleration `json:"tolerations,omitempty"`
+	// Proxy is the way out to the internet, for the hub and the sessions.
+	Proxy Proxy `json:"proxy,omitzero"`
+	// CABundle is a list of PEM certificates that the hub and the sessions
+	// trust beside those of their image.
+	CABundle string `json:"caBundle,omitempty"`
+}
+
+// Storage is the volume of each session, mounted at /opt/app-root.
+type Storage struct {
+	// Size as a Kubernetes quantity ("1Gi"); "0" means no volume: files are
+	// gone when the session stops.
+	Size string `json:"size,omitempty"`
+	// ClassName of the volume; empty means the cluster's default class.
+	ClassName string `json:"className,omitempty"`
+}
+
+// Resources of each session's container, as Kubernetes quantities.
+type Resources struct {
+	MemoryRequest string `json:"memoryRequest,omitempty"`
+	MemoryLimit   string `json:"memoryLimit,omitempty"`
+	CPURequest    string `json:"cpuRequest,omitempty"`
+	CPULimit      string `json:"cpuLimit,omitempty"`
+}
+
+// Proxy holds the usual proxy variables.
+type Proxy struct {
+	HTTPProxy  string `json:"httpProxy,omitempty"`
+	HTTPSProxy string `json:"httpsProxy,omitempty"`
+	NoProxy    string `json:"noProxy,omitempty"`
+}
+
+// Duration is a length of time as people write it: "90s", "45m", "1h30m", or
+// "0". The empty value means "not chosen".
+type Duration string
+
+// Seconds returns the duration in whole seconds, and 0 for what isn't a
+// duration; Validate tells the two apart.
+func (d Duration) Seconds() int64 {
+	v, err := time.ParseDuration(string(d))
+	if err != nil {
+		return 0
+	}
+	return int64(v / time.Second)
+}
+
+// The values of a Spec that chooses nothing. What isn't here has no default,
+// or one that depends on the cluster (Expose) or the release (images).
+const (
+	DefaultName           = "terminals"
+	DefaultStorageSize    = "1Gi"
+	DefaultHubStorageSize = "1Gi"
+	DefaultMemoryRequest  = "128Mi"
+	DefaultMemoryLimit    = "512Mi"
+	DefaultCPURequest     = "50m"
+	DefaultCPULimit       = "1"
+	DefaultIdleTimeout    = Duration("2h")
+)
+
+// Images are the image names of a release, used where a Spec names none.
+type Images struct {
+	Terminal, Gateway, Hub, Proxy string
+}
+
+// WithDefaults returns the Spec with every field that has a default filled
+// in. The Expose and Host that depend on the cluster are left as they are.
+func (s Spec) WithDefaults(images Images) Spec {
+	fill := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	fill(&s.Name, DefaultName)
+	fill(&s.TerminalImage, images.Terminal)
+	fill(&s.GatewayImage, images.Gateway)
+	fill(&s.HubImage, images.Hub)
+	fill(&s.ProxyImage, images.Proxy)
+	fill((*string)(&s.Auth), string(AuthPassword))
+	fill(&s.Storage.Size, DefaultStorageSize)
+	fill(&s.HubStorageSize, DefaultHubStorageSize)
+	fill(&s.Resources.MemoryRequest, DefaultMemoryRequest)
+	fill(&s.Resources.MemoryLimit, DefaultMemoryLimit)
+	fill(&s.Resources.CPURequest, DefaultCPURequest)
+	fill(&s.Resources.CPULimit, DefaultCPULimit)
+	fill((*string)(&s.IdleTimeout), string(DefaultIdleTimeout))
+	return s
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workshop
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// FieldError says what is wrong with one field of a Spec and what would be
+// right.
+type FieldError struct {
+	// Field as it is written in a workshop file: "storage.size".
+	Field string
+	// Value that was found.
+	Value string
+	// Problem and remedy, as a clause: `is no quantity; write it like "1Gi"`.
+	Problem string
+}
+
+func (e *FieldError) Error() string {
+	if e.Value == "" {
+		return e.Field + " " + e.Problem
+	}
+	return fmt.Sprintf("%s %q %s", e.Field, e.Value, e.Problem)
+}
+
+// Minimum of the idle timeout: the hub looks for idle sessions at most once a
+// minute, and a browser's activity reaches it up to a minute late.
+const minIdleTimeout = 90 * time.Second
+
+var (
+	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// What a reference may be made of (distribution/reference), without
+	// telling its parts apart: the cluster does that when it pulls.
+	imageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._\-/:@]*[A-Za-z0-9]$`)
+)
+
+// reservedEnv is what the session's own machinery sets; a value of the Spec
+// would break the login.
+const reservedEnvPrefix = "JUPYTERHUB_"
+
+// ValidateName checks a workshop's name: a DNS label (RFC 1123) that starts
+// with a letter, of at most MaxNameLength characters, without "--".
+func ValidateName(name string) error {
+	fail := func(problem string) error {
+		return &FieldError{Field: "name", Value: name, Problem: problem}
+	}
+	switch {
+	case name == "":
+		return fail("is empty")
+	case strings.Contains(name, "--"):
+		return fail(`contains "--", which separates a workshop's name from a session's; use a single "-"`)
+	case len(name) > MaxNameLength:
+		return fail(fmt.Sprintf("has %d characters; at most %d are possible", len(name), MaxNameLength))
+	case len(validation.IsDNS1035Label(name)) > 0:
+		return fail(`must be lower-case letters, digits and "-", starting with a letter and ending with a letter or digit`)
+	}
+	return nil
+}
+
+// Validate checks a Spec whose defaults are filled in. The error joins a
+// *FieldError for every field that is wrong (errors.Join), so that a person
+// can mend them all at once.
+func (s Spec) Validate() error {
+	v := validator{}
+	v.check(ValidateName(s.Name))
+	for _, i := range []struct{ field, value, flag string }{
+		{"terminalImage", s.TerminalImage, "--terminal-image"},
+		{"gatewayImage", s.GatewayImage, "--gateway-image"},
+		{"hubImage", s.HubImage, "--hub-image"},
+		{"proxyImage", s.ProxyImage, "--proxy-image"},
+	} {
+		switch {
+		case i.value == "":
+			v.fail(i.field, "", "is not set; name an image with "+i.flag)
+		case !imageName.MatchString(i.value):
+			v.fail(i.field, i.value, "is no image name; write it like registry.example.com/team/image:tag")
+		}
+	}
+
+	if !slices.Contains(Auths(), s.Auth) {
+		v.fail("auth", string(s.Auth), "is unknown; choose one of "+join(Auths()))
+	}
+	v.users("adminUsers", s.AdminUsers)
+	v.users("allowedUsers", s.AllowedUsers)
+	if s.Auth == AuthAnonymous && len(s.AdminUsers)+len(s.AllowedUsers) > 0 {
+		v.fail("auth", string(s.Auth), "knows no user names: leave adminUsers and allowedUsers out, or choose another auth")
+	}
+
+	v.quantity("storage.size", s.Storage.Size, true)
+	v.subdomain("storage.className", s.Storage.ClassName)
+	v.quantity("hubStorageSize", s.HubStorageSize, true)
+	v.resources("memory", s.Resources.MemoryRequest, s.Resources.MemoryLimit)
+	v.resources("cpu", s.Resources.CPURequest, s.Resources.CPULimit)
+	switch d, err := time.ParseDuration(string(s.IdleTimeout)); {
+	case err != nil:
+		v.fail("idleTimeout", string(s.IdleTimeout), `is no duration; write it like "2h" or "45m", or "0" for never`)
+	case d != 0 && d < minIdleTimeout:
+		v.fail("idleTimeout", string(s.IdleTimeout), fmt.Sprintf("is too short; use at least %s, or 0 for never", minIdleTimeout))
+	}
+	for name := range s.Env {
+		switch {
+		case !envName.MatchString(name):
+			v.fail("env", name, "is no name of an environment variable; use letters, digits and _, not starting with a digit")
+		case strings.HasPrefix(name, reservedEnvPrefix):
+			v.fail("env", name, "is set by the hub; choose a name that doesn't start with "+reservedEnvPrefix)
+		}
+	}
+
+	if s.Expose != "" && !slices.Contains(Exposes(), s.Expose) {
+		v.fail("expose", string(s.Expose), "is unknown; choose one of "+join(Exposes()))
+	}
+	v.host(s.Host)
+	if s.Expose == ExposeNone && s.Host != "" {
+		v.fail("host", s.Host, "is of no use with expose none; leave one of the two out")
+	}
+	if s.TLSSecret != TLSDefault {
+		v.subdomain("tlsSecret", s.TLSSecret)
+	}
+	v.subdomain("pullSecret", s.PullSecret)
+
+	for k, val := range s.Labels {
+		v.label("labels", k, val)
+		if strings.HasPrefix(k, "app.kubernetes.io/") || k == LabelApp || k == "component" || strings.HasPrefix(k, "hub.jupyter.org/") {
+			v.fail("labels", k, "is set by workshopctl; choose another key")
+		}
+	}
+	for k := range s.Annotations {
+		if len(validation.IsQualifiedName(strings.ToLower(k))) > 0 {
+			v.fail("annotations", k, "is no annotation key; write it like example.com/key")
+		}
+	}
+	for k, val := range s.NodeSelector {
+		v.label("nodeSelector", k, val)
+	}
+	if s.CABundle != "" {
+		v.certificates("caBundle", s.CABundle)
+	}
+	return errors.Join(v.errs...)
+}
+
+// SplitHost parts a Spec's Host into the name and the port; port is "" where
+// none is given.
+func SplitHost(host string) (name, port string) {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		return host[:i], host[i+1:]
+	}
+	return host, ""
+}
+
+// URL returns the address that browsers use, with a slash at its end, and ""
+// where the workshop has none of its own (ExposeNone).
+func (s Spec) URL() string {
+	if s.Expose == ExposeNone || s.Host == "" {
+		return ""
+	}
+	if s.TLSSecret != "" {
+		return "https://" + s.Host + "/"
+	}
+	return "http://" + s.Host + "/"
+}
+
+type validator struct{ errs []error }
+
+func (v *validator) check(err error) {
+	if err != nil {
+		v.errs = append(v.errs, err)
+	}
+}
+
+func (v *validator) fail(field, value, problem string) {
+	v.errs = append(v.errs, &FieldError{Field: field, Value: value, Problem: problem})
+}
+
+func (v *validator) quantity(field, value string, zero bool) (q resource.Quantity, ok bool) {
+	q, err := resource.ParseQuantity(value)
+	switch {
+	case err != nil:
+		v.fail(field, value, `is no quantity; write it like "1Gi", "512Mi" or "500m"`)
+		return q, false
+	case q.Sign() < 0, q.IsZero() && !zero:
+		v.fail(field, value, "must be more than 0")
+		return q, false
+	}
+	return q, true
+}
+
+func (v *validator) resources(kind, request, limit string) {
+	r, ok1 := v.quantity("resources."+kind+"Request", request, false)
+	l, ok2 := v.quantity("resources."+kind+"Limit", limit, false)
+	if ok1 && ok2 && r.Cmp(l) > 0 {
+		v.fail("resources."+kind+"Request", request, "is more than resources."+kind+"Limit "+strconv.Quote(limit)+"; raise the limit or lower the request")
+	}
+}
+
+func (v *validator) users(field string, names []string) {
+	for _, n := range names {
+		// JupyterHub's own rule is "not empty, no slash"; the list is handed
+		// to the hub with commas between the names.
+		if n == "" || n != strings.TrimSpace(n) || strings.ContainsAny(n, "/,\n\t") {
+			v.fail(field, n, "is no user name: names are not empty and hold no slash, comma or line break")
+		}
+	}
+}
+
+func (v *validator) subdomain(field, value string) {
+	if value != "" && len(validation.IsDNS1123Subdomain(value)) > 0 {
+		v.fail(field, value, `is no name of a Kubernetes object: use lower-case letters, digits, "-" and "."`)
+	}
+}
+
+func (v *validator) label(field, key, value string) {
+	if len(validation.IsQualifiedName(key)) > 0 {
+		v.fail(field, key, "is no label key; write it like example.com/key")
+	}
+	if len(validation.IsValidLabelValue(value)) > 0 {
+		v.fail(field, key, fmt.Sprintf("has the value %q, which is no label value: at most 63 letters, digits, '-', '_' and '.'", value))
+	}
+}
+
+func (v *validator) host(host string) {
+	if host == "" {
+		return
+	}
+	name, port := SplitHost(host)
+	if strings.Contains(host, "://") || strings.Contains(host, "/") {
+		v.fail("host", host, "must be a host name, without scheme and path")
+		return
+	}
+	if len(validation.IsDNS1123Subdomain(name)) > 0 || net.ParseIP(name) != nil {
+		v.fail("host", host, "is no host name: use lower-case letters, digits, \"-\" and \".\"")
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if len(label) > validation.DNS1123LabelMaxLength {
+			v.fail("host", host, fmt.Sprintf("has a part of %d characters; DNS allows %d: choose a shorter one with --host", len(label), validation.DNS1123LabelMaxLength))
+		}
+	}
+	if p, err := strconv.Atoi(port); strings.Contains(host, ":") && (err != nil || p < 1 || p > 65535) {
+		v.fail("host", host, "has no valid port after the colon")
+	}
+}
+
+func (v *validator) certificates(field, bundle string) {
+	rest, n := []byte(bundle), 0
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			v.fail(field, block.Type, "is a PEM block that doesn't belong there: only certificates do")
+			return
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			v.fail(field, "", fmt.Sprintf("has an unreadable certificate (number %d): %v", n+1, err))
+			return
+		}
+		n++
+	}
+	if n == 0 {
+		v.fail(field, "", `holds no certificate: it must have "-----BEGIN CERTIFICATE-----" blocks`)
+	}
+}
+
+func join[T ~string](values []T) string {
+	s := make([]string, len(values))
+	for i, v := range values {
+		s[i] = string(v)
+	}
+	return strings.Join(s, ", ")
+}
