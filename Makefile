@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. Nothing here is needed to use a released
+# workshopctl; it builds, tests and demonstrates a checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# What a machine must have beside Go: to run the sandbox, to build its
+# images, and to look at the pages with a browser.
+PACKAGES_SANDBOX := buildah ca-certificates conntrack containerd containernetworking-plugins etcd-server haproxy iproute2 iptables mmdebstrap procps runc
+PACKAGES_TEST    := chromium libnss3-tools python3-venv
+GOLANGCI_LINT_VERSION := v2.15.0
+
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null)
+# Published gateway image of this version; a checkout has none of its own.
+GATEWAY_IMAGE ?=
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE) -X main.gatewayImage=$(GATEWAY_IMAGE)
+GOBUILD := CGO_ENABLED=0 go build -trimpath
+# `make push-images REGISTRY=registry.example.com/team` publishes there.
+REGISTRY ?=
+# Build tags of the slower tests, and how many packages run at once: two, so
+# that tests which watch a cluster aren't starved on a small machine.
+GOTEST := go test -p 2
+# Keep the sandbox of the tests after they ran: make e2e KEEP=1
+KEEP ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs into bin/
+	$(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/workshopctl
+	$(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/workshop-terminal
+	cd sandbox && $(GOBUILD) -ldflags '-s -w' -o ../bin/ ./cmd/workshop-sandbox
+	ln -sf workshopctl bin/oc-workshop
+	ln -sf workshopctl bin/kubectl-workshop
+
+.PHONY: packages
+packages: # Install the Debian packages that the sandbox and the tests need
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES_SANDBOX) $(PACKAGES_TEST) 2>/dev/null | awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(PACKAGES_SANDBOX) $(PACKAGES_TEST) | sort)); \
+	if [ -n "$$missing" ]; then \
+	  [ "$$(id -u)" = 0 ] || { echo "These Debian packages are missing: "$$missing". Run as root, or: sudo apt-get install --no-install-recommends "$$missing >&2; exit 1; }; \
+	  echo "Installing "$$missing; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	fi
+
+.PHONY: test
+test: packages build unit integration e2e ## Run every test (installs what it needs; root)
+
+.PHONY: unit
+unit: ## Tests without a cluster
+	$(GOTEST) ./...
+	cd sandbox && $(GOTEST) ./...
+	cd sandbox/registry && $(GOTEST) ./...
+
+.PHONY: integration
+integration: packages build ## Tests against a real API server and the real JupyterHub (root)
+	.ci/with-sandbox integration --control-plane -- $(GOTEST) -count=1 -tags integration ./...
+	cd sandbox && $(GOTEST) -count=1 -tags integration ./...
+
+.PHONY: e2e
+e2e: packages build ## Tests on a whole cluster with a real browser (root)
+	KEEP=$(KEEP) .ci/with-sandbox e2e -- $(GOTEST) -count=1 -timeout 30m -tags e2e -v ./test/e2e/...
+
+.PHONY: bench
+bench: ## Benchmarks; figures are ratios against a peer of the same run
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check the code's rules: style, import arrows, formatting
+	bin/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
+	cd sandbox && ../bin/golangci-lint-$(GOLANGCI_LINT_VERSION) run --config ../.golangci.yml ./...
+
+bin/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	@echo "Building golangci-lint $(GOLANGCI_LINT_VERSION) (once; some minutes)"
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv bin/golangci-lint $@
+
+.PHONY: demo
+demo: packages build ## A workshop on this machine that a browser can open (root)
+	@bin/workshop-sandbox up --name demo
+	@eval "$$(bin/workshop-sandbox env --name demo)"; bin/workshopctl deploy; \
+	echo; echo "Stop it with: make demo-down"
+
+.PHONY: demo-down
+demo-down: ## Stop the demo and delete what it made
+	@bin/workshop-sandbox down --name demo
+
+.PHONY: images
+images: build ## Build the images under images/ with buildah (root)
+	images/build $(REGISTRY)
+
+.PHONY: push-images
+push-images: images ## Push them: make push-images REGISTRY=registry.example.com/team
+	images/push $(REGISTRY)
+
+.PHONY: docs
+docs: ## Write docs/reference from the commands
+	go run ./docs/gen
