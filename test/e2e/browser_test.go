@@ -7,6 +7,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -171,4 +172,34 @@ func (a *attendee) screenshot(name string) {
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
 		a.t.Log(err)
 	}
+}
+
+// stopSession stops the attendee's session on the hub's home page.
+func (a *attendee) stopSession(address string) {
+	a.t.Helper()
+	a.do(chromedp.Navigate(address+"hub/home"), chromedp.WaitVisible(chromedp.CSS("#stop")), chromedp.Click(chromedp.CSS("#stop")))
+	eventually(a.t, time.Minute, "stop on the hub's page", func(context.Context) error {
+		if eval[bool](a, `(e => !!e && e.offsetParent === null)(document.querySelector("#stop"))`) {
+			return nil
+		}
+		return fmt.Errorf("still stopping")
+	})
+}
+
+// start asks for a new session where the hub wants to be asked.
+func (a *attendee) start() {
+	a.t.Helper()
+	if eval[bool](a, `!!document.querySelector("a#start")`) {
+		a.do(chromedp.Click(chromedp.CSS("a#start")))
+	}
+}
+
+// loopback dials 127.0.0.1 whatever the name, which is where browsers look
+// for names under .localhost.
+func loopback(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 }
