@@ -1,0 +1,1 @@
+[ ! -r /opt/workshop/etc/profile ] || . /opt/workshop/etc/profile
