@@ -6,37 +6,27 @@
 // may write those everywhere.
 //
 // The record is written before the objects it speaks of, so that whatever
-// interrupts a deploy, the next command knows what may be there.
+// interrupts a deploy, the next command knows what may be there. It holds no
+// secrets but those that a person puts into the Spec, where they are as
+// readable as in the environment of the pods.
 package record
 
 import (
-	"context"
-	"errors"
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/kubernetes"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
-// Ref names an object in the record's own namespace.
-type Ref struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Name       string `json:"name"`
-}
-
-// RefOf returns the name of an object.
-func RefOf(object *unstructured.Unstructured) Ref {
-	return Ref{APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Name: object.GetName()}
-}
-
-// RefsOf returns the names of objects, in their order.
-func RefsOf(objects []*unstructured.Unstructured) []Ref { return nil }
-
-// String writes a Ref as kubectl does: deployment.apps/terminals.
-func (r Ref) String() string { return "" }
+// MaxHistory is how many revisions a record keeps.
+const MaxHistory = 10
 
 // Revision is one Spec that was deployed.
 type Revision struct {
@@ -59,86 +49,102 @@ type Record struct {
 	History []Revision
 	// Inventory lists the objects that may exist, in the order of application.
 	Inventory []Ref
+
+	// What Load read, and nil for a record that was never saved.
+	loaded *corev1.ConfigMap
+	// The Spec in loaded, whose labels and annotations Save takes off again.
+	loadedSpec workshop.Spec
 }
 
 // New starts the record of a workshop that has none.
 func New() *Record { return &Record{} }
 
 // Revision returns the number of the current Spec, 0 before the first.
-func (r *Record) Revision() int { return 0 }
+func (r *Record) Revision() int {
+	if len(r.History) == 0 {
+		return 0
+	}
+	return r.History[len(r.History)-1].Number
+}
 
 // Begin puts down the intent to deploy a Spec whose objects are those given:
 // a new revision if the Spec differs from the last one, and an inventory with
 // the old objects and the new. Save it before the first object is written.
-func (r *Record) Begin(spec workshop.Spec, objects []Ref, cause string, now time.Time) {}
+func (r *Record) Begin(spec workshop.Spec, objects []Ref, cause string, now time.Time) error {
+	same, err := equal(spec, r.Spec)
+	if err != nil {
+		return err
+	}
+	if !same || len(r.History) == 0 {
+		r.History = append(slices.Clip(r.History), Revision{
+			Number: r.Revision() + 1, Time: now.UTC().Truncate(time.Second), Cause: cause, Spec: spec,
+		})
+		r.History = r.History[max(0, len(r.History)-MaxHistory):]
+	}
+	r.Spec = spec
+	r.Inventory = slices.Concat(objects, Without(r.Inventory, objects))
+	return nil
+}
 
 // Finish puts down that nothing but the objects given can exist any more; save
 // it after the prune. kept are objects that the Spec no longer wants and that
 // were left alone nonetheless (volumes).
-func (r *Record) Finish(objects, kept []Ref) {}
+func (r *Record) Finish(objects, kept []Ref) {
+	r.Inventory = slices.Concat(objects, Without(kept, objects))
+}
+
+// equal compares Specs as they are written down, where an empty list and none
+// are the same.
+func equal(a, b workshop.Spec) (bool, error) {
+	x, err := workshop.FormatFile(a)
+	if err != nil {
+		return false, fmt.Errorf("write the Spec down: %w", err)
+	}
+	y, err := workshop.FormatFile(b)
+	if err != nil {
+		return false, fmt.Errorf("write the Spec down: %w", err)
+	}
+	return bytes.Equal(x, y), nil
+}
+
+var (
+	userinfo = regexp.MustCompile(`(://)[^/@\s]+@`)
+	// Words that a shell takes as they are.
+	plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./*-]+$`)
+)
+
+// secretFlags take a value that isn't for others to read: environment
+// variables, and the credentials among kubectl's own flags.
+var secretFlags = []string{"--env", "--token", "--password"}
 
 // CommandLine writes a command with what may be secret in it masked: values
-// of --env, and passwords in URLs.
-func CommandLine(args []string) string { return "" }
-
-// Store reads and writes the records of a namespace.
-type Store struct{}
-
-// NewStore returns the store of a namespace. version is workshopctl's own.
-func NewStore(client kubernetes.Interface, namespace, version string) *Store { return &Store{} }
-
-// Load reads the record of a workshop. Errors: *NotFoundError, *ForeignError,
-// *NewerError, or the API's.
-func (s *Store) Load(ctx context.Context, name string) (*Record, error) {
-	return nil, errors.New("record: not written yet")
+// of --env and of kubectl's credentials, and passwords in URLs.
+func CommandLine(args []string) string {
+	words := make([]string, len(args))
+	flag := ""
+	for i, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		switch {
+		case flag != "":
+			arg, flag = mask(flag, arg), ""
+		case slices.Contains(secretFlags, name) && ok:
+			arg = name + "=" + mask(name, value)
+		case slices.Contains(secretFlags, arg):
+			flag = arg
+		}
+		arg = userinfo.ReplaceAllString(arg, "${1}***@")
+		if !plainWord.MatchString(arg) {
+			arg = strconv.Quote(arg)
+		}
+		words[i] = arg
+	}
+	return strings.Join(words, " ")
 }
 
-// List reads all records of the namespace in one request, by name. Records
-// that this version can't read come as an error joined of one per workshop,
-// beside those that it can.
-func (s *Store) List(ctx context.Context) ([]*Record, error) {
-	return nil, errors.New("record: not written yet")
+// mask hides a flag's value, but not the name of an environment variable.
+func mask(flag, value string) string {
+	if name, _, ok := strings.Cut(value, "="); ok && flag == "--env" {
+		return name + "=***"
+	}
+	return "***"
 }
-
-// Save writes a record that Load or New returned. It writes nothing if nothing
-// has changed. If somebody else wrote it since it was loaded, the error is a
-// *ConflictError and nothing was written.
-func (s *Store) Save(ctx context.Context, r *Record) error {
-	return errors.New("record: not written yet")
-}
-
-// Delete removes a record, last of all; one that is gone is no error.
-func (s *Store) Delete(ctx context.Context, r *Record) error {
-	return errors.New("record: not written yet")
-}
-
-// NotFoundError says that there is no such workshop.
-type NotFoundError struct{ Namespace, Name string }
-
-func (e *NotFoundError) Error() string { return "" }
-
-// ForeignError says that the record's ConfigMap exists and isn't a record.
-type ForeignError struct{ Namespace, Name string }
-
-func (e *ForeignError) Error() string { return "" }
-
-// NewerError says that a later version of workshopctl wrote the record.
-type NewerError struct {
-	Name string
-	// Version of workshopctl that wrote it, as far as it is known.
-	Version string
-	// Problem that this version has with it.
-	Problem string
-}
-
-func (e *NewerError) Error() string { return "" }
-
-// ConflictError says that somebody else changed the workshop meanwhile.
-type ConflictError struct {
-	Name string
-	// Theirs is the revision that was written meanwhile; nil where the
-	// workshop was deleted, or changed without a new revision.
-	Theirs *Revision
-}
-
-func (e *ConflictError) Error() string { return "" }
