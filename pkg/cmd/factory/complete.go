@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// completionTime is how long a person who pressed Tab waits for the cluster.
+const completionTime = 3 * time.Second
+
+// CompleteContexts completes the contexts of the kubeconfig.
+func (f *Factory) CompleteContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	config, err := f.ConfigFlags.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for name := range config.Contexts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// CompleteNamespaces completes the namespaces that the person may list.
+func (f *Factory) CompleteNamespaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return f.complete(cmd, func(ctx context.Context, c *Cluster) ([]string, error) {
+		list, err := c.Kubernetes.CoreV1().Namespaces().List(ctx, metav1.ListOptions{Limit: 500})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, n := range list.Items {
+			names = append(names, n.Name)
+		}
+		return names, nil
+	})
+}
+
+// CompleteWorkshops completes the names of the namespace's workshops.
+func (f *Factory) CompleteWorkshops(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return f.complete(cmd, func(ctx context.Context, c *Cluster) ([]string, error) {
+		records, err := f.Records(c).List(ctx)
+		var names []string
+		for _, r := range records {
+			names = append(names, r.Spec.Name)
+		}
+		return names, err
+	})
+}
+
+// CompleteUsers completes the attendees who have a session.
+func (f *Factory) CompleteUsers(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return f.complete(cmd, func(ctx context.Context, c *Cluster) ([]string, error) {
+		selector := map[string]string{workshop.LabelComponent: string(workshop.ComponentSession)}
+		if name, err := cmd.Flags().GetString(workshopFlag); err == nil && name != "" {
+			selector[workshop.LabelApp] = name
+		}
+		pods, err := c.Kubernetes.CoreV1().Pods(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.FormatLabels(selector)})
+		if err != nil {
+			return nil, err
+		}
+		var users []string
+		for _, p := range pods.Items {
+			if user := p.Annotations[workshop.UsernameAnnotation]; user != "" {
+				users = append(users, user)
+			}
+		}
+		slices.Sort(users)
+		return slices.Compact(users), nil
+	})
+}
+
+// complete asks the cluster, and answers with nothing rather than late or with
+// an error: there is nobody to read it.
+func (f *Factory) complete(cmd *cobra.Command, ask func(context.Context, *Cluster) ([]string, error)) ([]string, cobra.ShellCompDirective) {
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	c, err := f.Cluster()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names, err := ask(ctx, c)
+	if err != nil {
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

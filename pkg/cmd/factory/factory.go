@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package factory gives commands what they share: streams, the cluster's
+// clients, the person's defaults. Everything is made when it is first asked
+// for, so that commands which need no cluster touch no network and no
+// kubeconfig.
+package factory
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/workshopctl/workshopctl/pkg/apply"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
+	"github.com/workshopctl/workshopctl/pkg/record"
+)
+
+// Build says which build of the program this is.
+type Build struct {
+	Version, Commit, Date string
+	// GatewayImage that was published with this build; empty in a build from a
+	// checkout.
+	GatewayImage string
+}
+
+// Factory is what commands are made from.
+type Factory struct {
+	genericiooptions.IOStreams
+	Build Build
+	// Name of the program as the person typed it: "workshopctl", "oc workshop".
+	Name string
+	// CommandLine that was typed, for the history.
+	CommandLine []string
+	// ConfigFlags are kubectl's flags for the cluster, user and namespace.
+	ConfigFlags *genericclioptions.ConfigFlags
+
+	config func() (*rest.Config, error)
+	client func() (*http.Client, error)
+}
+
+// New returns a Factory for a run of the program.
+func New(args []string, streams genericiooptions.IOStreams, build Build) *Factory {
+	f := &Factory{IOStreams: streams, Build: build, ConfigFlags: genericclioptions.NewConfigFlags(true)}
+	f.Name = displayName(args)
+	if len(args) > 0 {
+		f.CommandLine = append([]string{f.Name}, args[1:]...)
+	}
+	f.config = sync.OnceValues(f.loadConfig)
+	f.client = sync.OnceValues(func() (*http.Client, error) {
+		config, err := f.config()
+		if err != nil {
+			return nil, err
+		}
+		return rest.HTTPClientFor(config)
+	})
+	return f
+}
+
+// displayName is what the person typed to get here: kubectl runs its plugins
+// as kubectl-workshop, oc as oc-workshop.
+func displayName(args []string) string {
+	if len(args) == 0 {
+		return Program
+	}
+	base := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	for _, host := range []string{"kubectl", "oc"} {
+		if base == host+"-workshop" {
+			return host + " workshop"
+		}
+	}
+	return Program
+}
+
+// Program is the program's own name. Texts for people use it in front of a
+// command, and Reword replaces it.
+const Program = "workshopctl"
+
+var command = regexp.MustCompile(`\b` + Program + ` (-|[a-z{\[])`)
+
+// Reword puts the program's name as the person typed it into a text that
+// speaks of the program's commands.
+func (f *Factory) Reword(text string) string {
+	if f.Name == Program {
+		return text
+	}
+	return command.ReplaceAllString(text, f.Name+" ${1}")
+}
+
+// Say writes a line for people to stderr.
+func (f *Factory) Say(format string, args ...any) {
+	_, _ = fmt.Fprintln(f.ErrOut, f.Reword(fmt.Sprintf(format, args...)))
+}
+
+// Progress returns a Progress on stderr.
+func (f *Factory) Progress() *progress.Progress { return progress.New(f.ErrOut) }
+
+func (f *Factory) loadConfig() (*rest.Config, error) {
+	config, err := f.ConfigFlags.ToRESTConfig()
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	config = rest.CopyConfig(config)
+	// A deploy sends some twenty requests at once.
+	config.QPS, config.Burst = 50, 100
+	config.UserAgent = "workshopctl/" + f.Build.Version
+	config.WarningHandler = rest.NewWarningWriter(f.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
+	return config, nil
+}
+
+// kubeconfigError says what to do about a kubeconfig that names no cluster.
+func kubeconfigError(err error) error {
+	if clientcmd.IsEmptyConfig(err) {
+		return fault.Hint(errors.New("no cluster is configured"),
+			"Log in to your cluster first, or point KUBECONFIG or --kubeconfig to a file that knows it.")
+	}
+	return fault.Hint(fmt.Errorf("read the kubeconfig: %w", err),
+		"`kubectl config view` shows what is configured; --kubeconfig and --context choose another one.")
+}
+
+// RESTConfig returns the configuration of the cluster's client.
+func (f *Factory) RESTConfig() (*rest.Config, error) { return f.config() }
+
+// Namespace that the kubeconfig or --namespace names.
+func (f *Factory) Namespace() (string, error) {
+	namespace, _, err := f.ConfigFlags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", kubeconfigError(err)
+	}
+	return namespace, nil
+}
+
+// Cluster is a namespace of a cluster and the clients for it.
+type Cluster struct {
+	Namespace  string
+	Config     *rest.Config
+	Kubernetes kubernetes.Interface
+	Dynamic    dynamic.Interface
+}
+
+// Cluster returns the namespace to work in and the clients for it, which share
+// one connection. It sends no request.
+func (f *Factory) Cluster() (*Cluster, error) {
+	namespace, err := f.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	config, err := f.config()
+	if err != nil {
+		return nil, err
+	}
+	client, err := f.client()
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	kube, err := kubernetes.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
+	dyn, err := dynamic.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{Namespace: namespace, Config: config, Kubernetes: kube, Dynamic: dyn}, nil
+}
+
+// Records returns the store of the namespace's workshops.
+func (f *Factory) Records(c *Cluster) *record.Store {
+	return record.NewStore(c.Kubernetes, c.Namespace, f.Build.Version)
+}
+
+// Apply returns the writer into the namespace.
+func (c *Cluster) Apply() *apply.Client { return apply.New(c.Dynamic, c.Namespace) }
+
+// Complete is a command's completion of its arguments.
+type Complete = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/record"
+)
+
+const workshopFlag = "workshop"
+
+// WorkshopFlag gives a command the flag --workshop.
+func (f *Factory) WorkshopFlag(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, workshopFlag, "", "Name of the workshop; not needed if the namespace has only one")
+	_ = cmd.RegisterFlagCompletionFunc(workshopFlag, f.CompleteWorkshops)
+}
+
+// Workshop returns the record of the workshop of that name, or of the only one
+// of the namespace if the name is empty. It is one request.
+func (f *Factory) Workshop(ctx context.Context, c *Cluster, name string) (*record.Record, error) {
+	store := f.Records(c)
+	if name != "" {
+		r, err := store.Load(ctx, name)
+		return r, f.notFound(err)
+	}
+	records, err := store.List(ctx)
+	if len(records) == 0 && err != nil {
+		return nil, err
+	}
+	names := make([]string, len(records))
+	for i, r := range records {
+		names[i] = r.Spec.Name
+	}
+	switch {
+	case len(records) == 1 && err == nil:
+		return records[0], nil
+	case len(records) == 0:
+		return nil, f.notFound(&record.NotFoundError{Namespace: c.Namespace})
+	case err != nil:
+		return nil, fault.Hint(err, "Choose another workshop with --workshop: "+strings.Join(names, ", "))
+	}
+	return nil, &fault.Error{
+		Code: fault.BadUsage,
+		Err:  fmt.Errorf("namespace %s has %d workshops: %s", c.Namespace, len(names), strings.Join(names, ", ")),
+		Hint: "Choose one with --workshop NAME.",
+	}
+}
+
+// notFound says how to get a workshop where there is none.
+func (f *Factory) notFound(err error) error {
+	var missing *record.NotFoundError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	if missing.Name == "" {
+		return fault.Hint(fmt.Errorf("namespace %s has no workshop", missing.Namespace),
+			"Deploy one: workshopctl deploy --terminal-image IMAGE\nOr choose another namespace with -n.")
+	}
+	return fault.Hint(fmt.Errorf("namespace %s has no workshop %s", missing.Namespace, missing.Name),
+		"`workshopctl list` shows those that there are; -n chooses another namespace.")
+}
+
+// IsNotFound says whether the error is that of a workshop which isn't there.
+func IsNotFound(err error) bool {
+	var missing *record.NotFoundError
+	return errors.As(err, &missing)
+}

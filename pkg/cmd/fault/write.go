@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fault
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
+	"github.com/workshopctl/workshopctl/pkg/explain"
+)
+
+// Write tells a person of an error: what failed, what the cluster said, what
+// to do. reword puts the program's name as it was typed into the text.
+func Write(w io.Writer, err error, reword func(string) string) {
+	var silent Silent
+	if err == nil || errors.As(err, &silent) {
+		return
+	}
+	say := func(format string, args ...any) {
+		_, _ = fmt.Fprintln(w, reword(explain.Clean(fmt.Sprintf(format, args...))))
+	}
+	_, _ = fmt.Fprint(w, progress.Colour(w, 31, "Error:")+" ")
+	say("%s", indent(message(err)))
+
+	var failure *explain.Failure
+	if errors.As(err, &failure) {
+		for _, line := range failure.Evidence {
+			say("  %s", indent(strings.TrimRight(line, "\n")))
+		}
+	}
+	if hint := hint(err, failure); hint != "" {
+		say("%s", hint)
+	}
+}
+
+// message is the error's text without what tells a person nothing.
+func message(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) && isConnection(err) {
+		if at, parseErr := url.Parse(u.URL); parseErr == nil {
+			return strings.Replace(err.Error(), u.Error(), fmt.Sprintf("the cluster at %s://%s does not answer: %v", at.Scheme, at.Host, u.Err), 1)
+		}
+	}
+	return err.Error()
+}
+
+func isConnection(err error) bool {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+	)
+	return errors.As(err, &op) || errors.As(err, &dns)
+}
+
+// hint is what to do about the error, of the most specific kind known.
+func hint(err error, failure *explain.Failure) string {
+	var (
+		coded     *Error
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+	)
+	switch {
+	case failure != nil && failure.Remedy != "":
+		return sentence(failure.Remedy)
+	case errors.As(err, &coded) && coded.Hint != "":
+		return coded.Hint
+	case errors.As(err, &authority), errors.As(err, &hostname):
+		return "The certificate of the cluster is not trusted; --certificate-authority names the one to trust."
+	case apierrors.IsUnauthorized(err):
+		return "Your login is not valid (any more): log in to the cluster again."
+	case apierrors.IsForbidden(err):
+		return "Your user lacks that right here. Choose the namespace with -n, or ask its owner for the role admin in it."
+	case isConnection(err):
+		return "Check that this machine reaches the cluster (VPN, proxy), and that --context names the right one."
+	}
+	return ""
+}
+
+// sentence gives a clause the shape of one.
+func sentence(s string) string {
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.ContainsAny(s[len(s)-1:], ".!?`") {
+		s += "."
+	}
+	return s
+}
+
+// indent puts the lines after the first under it.
+func indent(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n  ") }

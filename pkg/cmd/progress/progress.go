@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package progress tells on stderr what a command is doing: with a spinner on
+// a terminal, in plain lines with the time elapsed elsewhere.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/briandowns/spinner"
+	"golang.org/x/term"
+
+	"github.com/workshopctl/workshopctl/pkg/explain"
+)
+
+// IsTerminal says whether a stream is a terminal, where a person can be asked.
+func IsTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// understandsControl says whether a stream is a terminal that can be drawn on.
+func understandsControl(w io.Writer) bool { return IsTerminal(w) && os.Getenv("TERM") != "dumb" }
+
+// Colour wraps text in a colour (an SGR number: 31 red, 32 green, 33 yellow)
+// if the stream is a terminal and the person has not asked for none
+// (NO_COLOR, see no-color.org).
+func Colour(w io.Writer, sgr int, text string) string {
+	if !understandsControl(w) || os.Getenv("NO_COLOR") != "" {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", sgr, text)
+}
+
+// Progress writes what goes on to one stream. Its methods may be called from
+// several goroutines.
+type Progress struct {
+	w     io.Writer
+	now   func() time.Time
+	start time.Time
+
+	mu      sync.Mutex
+	spinner *spinner.Spinner // nil where no spinner turns
+	step    string
+	last    string // the last plain line, so that none is repeated
+}
+
+// New returns a Progress that writes to w.
+func New(w io.Writer) *Progress {
+	return &Progress{w: w, now: time.Now, start: time.Now()}
+}
+
+// Step begins something that takes a while.
+func (p *Progress) Step(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step = explain.Clean(fmt.Sprintf(format, args...))
+	p.show(p.step)
+}
+
+// Detail says how far the step is.
+func (p *Progress) Detail(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	detail := explain.Clean(fmt.Sprintf(format, args...))
+	if understandsControl(p.w) && p.step != "" {
+		detail = p.step + ": " + detail
+	}
+	p.show(detail)
+}
+
+// Done ends the step well, in words that replace it.
+func (p *Progress) Done(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step = ""
+	p.stop()
+	p.line("✓", 32, explain.Clean(fmt.Sprintf(format, args...)))
+}
+
+// Mark says that a part of the step is done, and goes on with the step.
+func (p *Progress) Mark(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spins := p.spinner != nil
+	p.stop()
+	p.line("✓", 32, explain.Clean(fmt.Sprintf(format, args...)))
+	if spins {
+		p.show(p.step)
+	}
+}
+
+// Warn says something that needs attention, and goes on with the step.
+func (p *Progress) Warn(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spins := p.spinner != nil
+	p.stop()
+	_, _ = fmt.Fprintf(p.w, "%s %s\n", Colour(p.w, 33, "Warning:"), explain.Clean(fmt.Sprintf(format, args...)))
+	if spins {
+		p.show(p.step)
+	}
+}
+
+// Stop ends the step without a word, or with a cross on a terminal if it has
+// failed. More than one Stop does no harm.
+func (p *Progress) Stop(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spun := p.spinner != nil
+	p.stop()
+	if err != nil && spun && p.step != "" {
+		p.line("✗", 31, p.step)
+	}
+	p.step = ""
+}
+
+func (p *Progress) show(text string) {
+	if !understandsControl(p.w) {
+		if text != p.last {
+			p.line("", 0, text)
+		}
+		p.last = text
+		return
+	}
+	suffix := " " + fit(text, p.width()-3)
+	if p.spinner != nil {
+		p.spinner.Lock()
+		p.spinner.Suffix = suffix
+		p.spinner.Unlock()
+		return
+	}
+	s := spinner.New(spinner.CharSets[14], 100*time.Millisecond, spinner.WithWriterFile(p.w.(*os.File)))
+	s.Suffix = suffix
+	s.Start()
+	p.spinner = s
+}
+
+func (p *Progress) stop() {
+	if p.spinner != nil {
+		p.spinner.Stop()
+		p.spinner = nil
+	}
+}
+
+func (p *Progress) line(mark string, sgr int, text string) {
+	if understandsControl(p.w) {
+		_, _ = fmt.Fprintf(p.w, "%s %s\n", Colour(p.w, sgr, mark), text)
+		return
+	}
+	_, _ = fmt.Fprintf(p.w, "%6.1fs  %s\n", p.now().Sub(p.start).Seconds(), text)
+}
+
+func (p *Progress) width() int {
+	if w, _, err := term.GetSize(int(p.w.(*os.File).Fd())); err == nil && w > 10 {
+		return w
+	}
+	return 80
+}
+
+// fit shortens a text to one line of a spinner: a longer one would wrap, and
+// leave its first half behind at each turn.
+func fit(text string, width int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > width {
+		return string(r[:width-1]) + "…"
+	}
+	return text
+}
