@@ -8,6 +8,7 @@ package capability
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"k8s.io/client-go/rest"
@@ -41,8 +42,10 @@ type Set struct {
 // list of groups, which is enough).
 func Discover(ctx context.Context, client rest.Interface) (Set, error) {
 	const accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-	body, err := client.Get().AbsPath("/apis").SetHeader("Accept", accept).DoRaw(ctx)
+	answer := client.Get().AbsPath("/apis").SetHeader("Accept", accept).Do(ctx)
+	body, err := answer.Raw()
 	if err != nil {
+		err = answer.Error() // with what the server said, where Raw has only the status
 		return Set{}, fmt.Errorf("ask the cluster what it can do (GET /apis): %w", err)
 	}
 	served, err := groupVersions(body)
@@ -96,7 +99,7 @@ func groupVersions(body []byte) (map[string]bool, error) {
 		}
 	}
 	if len(served) == 0 {
-		return nil, fmt.Errorf("the answer lists no API groups; is the address that of a Kubernetes API server?")
+		return nil, errors.New("the answer lists no API groups; is this the address of a Kubernetes API server?")
 	}
 	return served, nil
 }

@@ -1,35 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image knows how images are named.
+// Package image knows how images are named, and which ones a release uses.
 package image
 
 import (
 	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+	"sigs.k8s.io/yaml"
 
 	"github.com/workshopctl/workshopctl/pkg/workshop"
+	"github.com/workshopctl/workshopctl/templates"
 )
 
-// Name is an image name in its parts.
+// Name is an image name in its parts, as container runtimes understand it.
 type Name struct {
 	// Registry is a host with an optional port ("quay.io",
-	// "registry.local:5000"); "docker.io" where the written name has none.
+	// "registry.example.com:5000"); "docker.io" where the written name has
+	// none.
 	Registry string
-	// Repository is the path on the registry ("jupyterhub/k8s-hub").
+	// Repository is the path on the registry ("jupyterhub/k8s-hub"), with
+	// "library/" before a bare name on docker.io.
 	Repository string
-	// Tag is "latest" where the written name has neither tag nor digest.
+	// Tag is empty where the written name has only a digest, and "latest"
+	// where it has neither.
 	Tag string
 	// Digest like "sha256:…", or empty.
 	Digest string
 }
 
 // Parse reads an image name as container runtimes do. The error says what is
-// wrong with it and what would be right.
-func Parse(s string) (Name, error) { return Name{}, errors.New("image: not written yet") }
+// wrong with it.
+func Parse(s string) (Name, error) {
+	fail := func(problem string) (Name, error) {
+		return Name{}, fmt.Errorf("image name %q %s; write it like registry.example.com/team/image:tag", s, problem)
+	}
+	switch {
+	case s == "":
+		return Name{}, errors.New("image name is empty; write it like registry.example.com/team/image:tag")
+	case strings.Contains(s, "://"):
+		return fail("starts like a URL; leave " + s[:strings.Index(s, "://")+3] + " out")
+	case strings.ContainsAny(s, " \t\n"):
+		return fail("contains a blank")
+	}
+	named, err := reference.ParseNormalizedNamed(s)
+	if errors.Is(err, reference.ErrNameTooLong) {
+		return fail(fmt.Sprintf("is too long (at most %d characters before tag and digest)", reference.RepositoryNameTotalLengthMax))
+	}
+	if err != nil {
+		if _, err := reference.ParseNormalizedNamed(strings.ToLower(s)); err == nil {
+			return fail("has capital letters, which are allowed in the tag only")
+		}
+		return fail("is malformed")
+	}
+	name := Name{Registry: reference.Domain(named), Repository: reference.Path(named)}
+	if tagged, ok := named.(reference.Tagged); ok {
+		name.Tag = tagged.Tag()
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		name.Digest = digested.Digest().String()
+	}
+	if name.Tag == "" && name.Digest == "" {
+		name.Tag = "latest"
+	}
+	return name, nil
+}
 
-// String writes the name in full.
-func (n Name) String() string { return "" }
+// String writes the name in full, so that Parse reads it back.
+func (n Name) String() string {
+	s := n.Registry + "/" + n.Repository
+	if n.Tag != "" {
+		s += ":" + n.Tag
+	}
+	if n.Digest != "" {
+		s += "@" + n.Digest
+	}
+	return s
+}
 
 // Defaults returns the images that this release uses where a Spec names none
-// (templates/images.yaml). gateway is the gateway image of a release build,
-// empty in a build from a checkout.
-func Defaults(gateway string) (workshop.Images, error) { return workshop.Images{}, nil }
+// (templates/images.yaml). gateway is the gateway image that was published
+// with a release, and empty in a build from a checkout.
+func Defaults(gateway string) (workshop.Images, error) {
+	var pinned struct {
+		Hub   string `json:"hub"`
+		Proxy string `json:"proxy"`
+	}
+	if err := yaml.UnmarshalStrict([]byte(templates.Images), &pinned); err != nil {
+		return workshop.Images{}, fmt.Errorf("templates/images.yaml: %w", err)
+	}
+	return workshop.Images{Hub: pinned.Hub, Proxy: pinned.Proxy, Gateway: gateway}, nil
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// parameters returns the value of every parameter of every document.
+func parameters(in Input) (map[string]string, error) {
+	s := in.Spec
+	host, _ := workshop.SplitHost(s.Host)
+	values := map[string]string{
+		"APPLICATION_NAME": s.Name,
+		"HUB_IMAGE":        s.HubImage,
+		"PROXY_IMAGE":      s.ProxyImage,
+		"GATEWAY_IMAGE":    s.GatewayImage,
+		"TERMINAL_IMAGE":   s.TerminalImage,
+		"PUBLIC_URL":       s.URL(),
+		"HOST":             host,
+		"AUTH":             string(s.Auth),
+		"ADMIN_USERS":      unexpanded(strings.Join(s.AdminUsers, ",")),
+		"ALLOWED_USERS":    unexpanded(strings.Join(s.AllowedUsers, ",")),
+		"VOLUME_SIZE":      s.Storage.Size,
+		"STORAGE_CLASS":    s.Storage.ClassName,
+		"MEMORY_SIZE":      s.Resources.MemoryLimit,
+		"MEMORY_REQUEST":   s.Resources.MemoryRequest,
+		"CPU_LIMIT":        s.Resources.CPULimit,
+		"CPU_REQUEST":      s.Resources.CPURequest,
+		"IDLE_TIMEOUT":     strconv.FormatInt(s.IdleTimeout.Seconds(), 10),
+		"HUB_VOLUME_SIZE":  s.HubStorageSize,
+	}
+	if zero(s.Storage.Size) { // "0Gi" is a way to write it that the hub needn't know
+		values["VOLUME_SIZE"] = "0"
+	}
+	if in.ExistingSecret != "" {
+		return values, nil
+	}
+	random := in.Random
+	if random == nil {
+		random = rand.Reader
+	}
+	for _, key := range secretKeys {
+		if kept := in.Secret[key.name]; len(kept) > 0 {
+			values[key.name] = string(kept)
+			continue
+		}
+		value, err := key.generate(random)
+		if err != nil {
+			return nil, fmt.Errorf("generate %s: %w", key.name, err)
+		}
+		values[key.name] = value
+	}
+	return values, nil
+}
+
+// secretKeys are the values of the workshop's Secret, which are parameters of
+// the same name, in the order in which they are generated.
+var secretKeys = []struct {
+	name     string
+	generate func(io.Reader) (string, error)
+}{
+	{workshop.SecretProxyToken, hexadecimal},
+	{workshop.SecretCookie, hexadecimal},
+	{workshop.SecretCrypt, hexadecimal},
+	{workshop.SecretAPIToken, hexadecimal},
+	{workshop.SecretUserPassword, func(r io.Reader) (string, error) { return readable(r, 3) }},
+	{workshop.SecretAdminPassword, func(r io.Reader) (string, error) { return readable(r, 8) }},
+}
+
+// hexadecimal returns 32 random bytes in hexadecimal.
+func hexadecimal(random io.Reader) (string, error) {
+	b := make([]byte, 32)
+	if _, err := io.ReadFull(random, b); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// alphabet of the passwords: lower case, and nothing that a projector or a
+// handwritten note could turn into something else (0 and o, 1 and l). It has
+// 32 letters, so that five bits of a random byte choose one without bias.
+const alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+
+// readable returns a password of groups of four letters with "-" between
+// them: 20 bits each. JupyterHub wants 8 characters of an attendee's password
+// and 32 of an admin's.
+func readable(random io.Reader, groups int) (string, error) {
+	b := make([]byte, 4*groups)
+	if _, err := io.ReadFull(random, b); err != nil {
+		return "", err
+	}
+	var password strings.Builder
+	for i, v := range b {
+		if i > 0 && i%4 == 0 {
+			password.WriteByte('-')
+		}
+		password.WriteByte(alphabet[v&31])
+	}
+	return password.String(), nil
+}
+
+// unexpanded protects a value of an environment variable from Kubernetes,
+// which fills in $(OTHER) ones.
+func unexpanded(value string) string { return strings.ReplaceAll(value, "$", "$$") }
+
+// zero tells whether a quantity, which may be written in many ways, is none.
+func zero(quantity string) bool {
+	q, err := resource.ParseQuantity(quantity)
+	return err == nil && q.IsZero()
+}

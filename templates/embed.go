@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package templates holds the documents that a workshop is made of: true
+// OpenShift Templates, one for each part or capability, which `oc process -f`
+// understands as well, JupyterHub's configuration, and the pinned images.
+package templates
+
+import _ "embed"
+
+// The Template documents, as YAML.
+var (
+	//go:embed spawner.yaml
+	Spawner string
+	//go:embed secret.yaml
+	Secret string
+	//go:embed hub.yaml
+	Hub string
+	//go:embed proxy.yaml
+	Proxy string
+	//go:embed network.yaml
+	Network string
+	//go:embed ingress.yaml
+	Ingress string
+)
+
+// JupyterHubConfig is the hub's jupyterhub_config.py.
+//
+//go:embed jupyterhub_config.py
+var JupyterHubConfig string
+
+// Images is a map of the default images by part, as YAML.
+//
+//go:embed images.yaml
+var Images string

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How JupyterHub runs a workshop. For JupyterHub 5.5 to 6.1 with KubeSpawner 7.0 to 7.1.
+
+What differs from workshop to workshop comes from the environment, where it is
+one value (`kubectl set env deployment/terminals TERMINAL_IMAGE=…` takes effect
+like any other way to set it), and from session.json beside this file, where it
+is a map or a list.
+"""
+
+import json
+import os
+import secrets
+import ssl
+import sys
+import tempfile
+from pathlib import Path
+
+from jupyterhub.auth import Authenticator
+
+c = get_config()  # noqa: F821 (JupyterHub puts it there)
+env = os.environ
+name = env["WORKSHOP_NAME"]
+here = Path(__file__).parent
+session = json.loads((here / "session.json").read_text())
+ca_bundle = here / "ca-bundle.crt"
+
+# ---- The hub itself
+
+c.JupyterHub.hub_bind_url = "http://:8081"  # every address, IPv4 and IPv6
+c.JupyterHub.hub_connect_url = f"http://{name}-hub:8081"
+if env.get("PUBLIC_URL"):
+    # Without it the hub takes what it sees for the address: http, where TLS
+    # ends before it, and cookies without the mark Secure.
+    c.JupyterHub.public_url = env["PUBLIC_URL"]
+c.JupyterHub.db_url = "sqlite:////srv/jupyterhub/jupyterhub.sqlite"
+c.JupyterHub.upgrade_db = True
+c.JupyterHub.cookie_secret = bytes.fromhex(env["COOKIE_SECRET"])
+c.CryptKeeper.keys = [env["CRYPT_KEY"]]
+# A stopped hub leaves sessions and proxy alone: a restart drops no terminal.
+c.JupyterHub.cleanup_servers = False
+# How often the proxy is asked who was active (the culler goes by that), and how
+# soon a restarted proxy has its routes back.
+c.JupyterHub.last_activity_interval = 60
+# A class starts all at once. A limit would send the last ones away with an
+# error; the namespace's quota and the nodes are what there is to share.
+c.JupyterHub.concurrent_spawn_limit = 0
+# Straight to the page that shows what a starting session waits for.
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+
+if ca_bundle.exists():
+    # OpenSSL takes one file: the image's certificates and ours.
+    merged = Path(tempfile.gettempdir()) / "ca-bundle.crt"
+    system = ssl.get_default_verify_paths().cafile
+    merged.write_text((Path(system).read_text() if system else "") + "\n" + ca_bundle.read_text())
+    env["SSL_CERT_FILE"] = str(merged)
+
+# ---- The proxy, a Deployment of its own
+
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = f"http://{name}-proxy-api:8001"
+c.ConfigurableHTTPProxy.auth_token = env["CONFIGPROXY_AUTH_TOKEN"]
+
+# ---- Who may log in
+
+
+def users(variable):
+    """The names in a list with commas, as JupyterHub compares them."""
+    return {user.strip().lower() for user in env.get(variable, "").split(",") if user.strip()}
+
+
+class Anonymous(Authenticator):
+    """Makes up a user for each browser that comes without a cookie."""
+
+    async def authenticate(self, handler, data):
+        return "guest-" + secrets.token_hex(6)
+
+
+anonymous = env["AUTH"] == "anonymous"
+if anonymous:
+    c.JupyterHub.authenticator_class = Anonymous
+    c.Anonymous.auto_login = True
+elif env["AUTH"] == "password":
+    c.JupyterHub.authenticator_class = "shared-password"
+    c.SharedPasswordAuthenticator.user_password = env["USER_PASSWORD"]
+    c.SharedPasswordAuthenticator.admin_password = env["ADMIN_PASSWORD"]
+else:
+    sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows password and anonymous")
+
+admins, allowed = users("ADMIN_USERS"), users("ALLOWED_USERS")
+c.Authenticator.admin_users = admins
+c.Authenticator.allow_all = not allowed
+c.Authenticator.allowed_users = allowed | admins if allowed else set()
+# Who is taken off the list stays out, even if the database knows them.
+c.Authenticator.allow_existing_users = False
+
+# ---- Sessions: the pods that attendees work in
+
+
+def literal(value):
+    """The value such that KubeSpawner, which fills in {placeholders}, leaves it as it is."""
+    return value.replace("{", "{{").replace("}", "}}")
+
+
+# Kept apart from /opt/workshop, which images of 2018 own.
+tools = "/opt/workshopctl"
+home = "/opt/app-root"
+image = literal(env["TERMINAL_IMAGE"])
+container_security = {
+    "allowPrivilegeEscalation": False,
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+# As written in the Spec: KubeSpawner's own traits don't know units like Mi.
+# The init containers have the same, which costs nothing (Kubernetes counts the
+# largest) and fits wherever the session itself fits.
+resources = {
+    "requests": {"cpu": env["CPU_REQUEST"], "memory": env["MEMORY_REQUEST"]},
+    "limits": {"cpu": env["CPU_LIMIT"], "memory": env["MEMORY_LIMIT"]},
+}
+
+s = c.KubeSpawner
+c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+
+# Names are NAME--SLUG. A workshop's name holds no "--", so no user, whatever
+# they are called, gets an object that is the workshop's own or another
+# workshop's. (KubeSpawner would take the hub's claim for that of a user "hub".)
+s.enable_user_namespaces = False
+s.pod_name_template = s.pvc_name_template = f"{name}--{{user_server}}"
+labels = {
+    "app": name,
+    "app.kubernetes.io/name": "workshop",
+    "app.kubernetes.io/instance": name,
+    "app.kubernetes.io/part-of": "workshopctl",
+    "app.kubernetes.io/managed-by": "kubespawner",
+}
+s.component_label = "session"
+s.common_labels = labels
+s.extra_labels = s.storage_extra_labels = session["labels"]
+s.extra_annotations = s.storage_extra_annotations = {k: literal(v) for k, v in session["annotations"].items()}
+
+# No pull policy: Kubernetes pulls :latest anew each time and other tags once.
+s.image = env["TERMINAL_IMAGE"]
+s.image_pull_policy = None
+s.image_pull_secrets = session["imagePullSecrets"]
+s.cmd = [f"{tools}/workshop-terminal", "serve"]
+s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
+s.port = 10080
+s.environment = {key: literal(value) for key, value in session["env"].items()}
+s.extra_container_config = {"resources": resources}
+s.container_security_context = container_security
+# On the pod, so that it holds for the init containers too.
+s.pod_security_context = session["podSecurityContext"]
+s.automount_service_account_token = False
+s.node_selector = session["nodeSelector"]
+s.tolerations = session["tolerations"]
+s.extra_pod_config = {
+    "enableServiceLinks": False,
+    # The pause process then reaps what shells leave behind.
+    "shareProcessNamespace": True,
+    "terminationGracePeriodSeconds": 5,
+}
+s.delete_grace_period = 5
+
+# The gateway copies itself into the pod, then fills the volume from the image
+# if that wasn't done before.
+tools_volume = {"name": "workshopctl", "emptyDir": {}}
+tools_mount = {"name": "workshopctl", "mountPath": tools, "readOnly": True}
+if env["STORAGE_SIZE"] in ("", "0"):
+    home_volume = {"name": "home", "emptyDir": {}}
+else:
+    home_volume = {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
+    s.storage_pvc_ensure = True
+    s.storage_capacity = env["STORAGE_SIZE"]
+    s.storage_access_modes = ["ReadWriteOnce"]
+    if env.get("STORAGE_CLASS"):
+        s.storage_class = env["STORAGE_CLASS"]
+s.volumes = [home_volume, tools_volume]
+s.volume_mounts = [{"name": "home", "mountPath": home}, tools_mount]
+s.init_containers = [
+    {
+        "name": "gateway",
+        "image": literal(env["GATEWAY_IMAGE"]),
+        "args": ["install", tools],
+        "resources": resources,
+        "securityContext": container_security,
+        "volumeMounts": [{"name": "workshopctl", "mountPath": tools}],
+    },
+    {
+        "name": "seed",
+        "image": image,
+        "command": [f"{tools}/workshop-terminal", "seed", home, "/mnt/home"],
+        # The image's own working directory may lie on the volume.
+        "workingDir": "/",
+        "resources": resources,
+        "securityContext": container_security,
+        "volumeMounts": [tools_mount, {"name": "home", "mountPath": "/mnt/home"}],
+    },
+]
+if ca_bundle.exists():
+    # The gateway adds these certificates to those of the image.
+    s.volumes.append({"name": "ca-bundle", "configMap": {"name": f"{name}-hub", "items": [{"key": "ca-bundle.crt", "path": "ca-bundle.crt"}]}})
+    s.volume_mounts.append({"name": "ca-bundle", "mountPath": "/etc/workshopctl", "readOnly": True})
+    s.environment["WORKSHOPCTL_CA_BUNDLE"] = "/etc/workshopctl/ca-bundle.crt"
+
+
+def unexpanded(spawner, pod):
+    """Keep Kubernetes from filling in $(VARIABLES): nothing here uses them, and values may hold dollars."""
+    for variable in pod.spec.containers[0].env:
+        if variable.value:
+            variable.value = variable.value.replace("$", "$$")
+    return pod
+
+
+s.modify_pod_hook = unexpanded
+
+# Time for a large image to be pulled; what is being waited for is on the page.
+s.start_timeout = 300
+s.http_timeout = 60
+# The hub stays up, however many sessions in a row don't start.
+s.consecutive_failure_limit = 0
+# A busy API server is given time: a request that is repeated too early finds
+# the pod that the first one made, and replaces it.
+s.k8s_api_request_timeout = 30
+s.k8s_api_request_retry_timeout = 120
+
+# ---- Services, and what each may do
+
+c.JupyterHub.services = [{"name": "workshopctl", "api_token": env["WORKSHOPCTL_API_TOKEN"]}]
+c.JupyterHub.load_roles = [
+    {
+        "name": "workshopctl",
+        "description": "The command line: looks at users and sessions, starts and stops sessions, tells the hub to set the proxy's routes.",
+        "scopes": ["list:users", "read:users", "servers", "proxy", "read:hub"],
+        "services": ["workshopctl"],
+    }
+]
+
+idle_timeout = int(env["IDLE_TIMEOUT"])
+if idle_timeout:
+    # Often enough to stop a session soon after its time, seldom enough to be
+    # no load: every 30 seconds to 5 minutes.
+    interval = max(30, min(idle_timeout // 10, 300))
+    culler = {
+        "name": "idle-culler",
+        "command": [
+            sys.executable,
+            "-m",
+            "jupyterhub_idle_culler",
+            # The Service has no endpoint before the hub is up, and this asks at once.
+            "--url=http://127.0.0.1:8081/hub/api",
+            f"--timeout={idle_timeout}",
+            f"--cull-every={interval}",
+        ],
+    }
+    scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+    if anonymous:
+        # Nobody can come back as one of them.
+        culler["command"].append("--cull-users=true")
+        scopes.append("delete:users")
+    c.JupyterHub.services.append(culler)
+    c.JupyterHub.load_roles.append({"name": "idle-culler", "scopes": scopes, "services": ["idle-culler"]})
