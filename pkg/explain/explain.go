@@ -65,3 +65,7 @@ func (f *Failure) Error() string { return f.Object + ": " + f.Cause }
 // Clean makes text from the cluster fit for a terminal: control sequences and
 // other characters that don't print are taken out, line breaks and tabs stay.
 func Clean(s string) string { return s }
+
+// Refusal explains why the API server refused to make an object, nil where
+// the text isn't known. object in words.
+func Refusal(object, message string) *Failure { return nil }
