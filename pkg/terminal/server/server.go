@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package server is the gateway's web server: the page, the websocket, and the
+// rules of who may have them.
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/workshopctl/workshopctl/pkg/terminal/hubauth"
+	"github.com/workshopctl/workshopctl/pkg/terminal/shell"
+	"github.com/workshopctl/workshopctl/pkg/terminal/web"
+)
+
+// Options are what a server needs.
+type Options struct {
+	Config   hubauth.Config
+	Version  string // of the gateway
+	Workshop string // shown in the page
+	// Terminal is nil if the image has no shell; Problem then says so to the user.
+	Terminal *shell.Terminal
+	Problem  string
+	// CheckEvery is how often the users of open websockets are checked at the hub,
+	// and activity is reported to it; KeepAlive how often an open websocket carries
+	// a frame at least.
+	CheckEvery, KeepAlive time.Duration
+	Logf                  func(format string, args ...any)
+}
+
+// Server is the gateway's web server.
+type Server struct {
+	Options
+	hub    *hubauth.Hub
+	gate   *hubauth.Gate
+	site   *web.Site
+	prefix string // decoded
+
+	mu         sync.Mutex
+	hubVersion string
+	sockets    map[*socket]bool
+	closing    bool
+}
+
+// maxSockets bounds the open pages.
+const maxSockets = 32
+
+// New makes a server.
+func New(o Options) (*Server, error) {
+	prefix, err := url.PathUnescape(o.Config.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	hub := hubauth.NewHub(o.Config)
+	return &Server{
+		Options: o, hub: hub, gate: hubauth.NewGate(o.Config, hub), site: web.NewSite(), prefix: prefix,
+		sockets: map[*socket]bool{},
+	}, nil
+}
+
+// Serve answers on the listener until the context ends, then closes every
+// connection within two seconds.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		// Requests outlive ctx by a moment: websockets close with a reason.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(l) }()
+	go s.watch(ctx)
+	go s.report(ctx)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.closeSockets(nil, errStopping)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := h.Shutdown(ending); err != nil {
+		_ = h.Close()
+	}
+	return nil
+}
+
+// policy lets the page load its own parts and connect to its own gateway, and
+// nobody show it in a frame. xterm.js writes style elements, hence
+// 'unsafe-inline' for styles; no script may be inline.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Workshop-Terminal", s.Version)
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	if v := s.version(r.Context()); v != "" {
+		h.Set("X-JupyterHub-Version", v)
+	}
+	// Proxies differ in how they spell a path; what it means is compared.
+	path, ok := strings.CutPrefix(r.URL.Path, s.prefix)
+	if !ok {
+		if r.URL.Path+"/" == s.prefix {
+			s.toPage(w)
+			return
+		}
+		http.NotFound(w, r)
+		return
+	}
+	switch {
+	case path == "api":
+		s.answer(w, r, http.MethodGet, s.serveAPI)
+	case r.URL.Path == s.decoded(s.Config.Callback):
+		s.answer(w, r, http.MethodGet, s.serveCallback)
+	case strings.HasPrefix(path, "assets/"):
+		s.answer(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) { s.site.ServeAsset(w, r, path) })
+	case path == "":
+		s.answer(w, r, http.MethodGet, s.servePage)
+	case path == "session":
+		s.answer(w, r, http.MethodGet, s.serveSession)
+	case path == "ws":
+		s.answer(w, r, http.MethodGet, s.serveSocket)
+	case path == "restart":
+		s.answer(w, r, http.MethodPost, s.serveRestart)
+	default:
+		// The hub may have sent the user on to a page of another server.
+		s.answer(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
+	}
+}
+
+func (s *Server) decoded(path string) string {
+	if p, err := url.PathUnescape(path); err == nil {
+		return p
+	}
+	return path
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, method string, f http.HandlerFunc) {
+	if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
+		w.Header().Set("Allow", method)
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	f(w, r)
+}
+
+// version is the hub's, asked once and again at each check.
+func (s *Server) version(ctx context.Context) string {
+	s.mu.Lock()
+	v := s.hubVersion
+	s.mu.Unlock()
+	if v == "" {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		v = s.askVersion(ctx)
+	}
+	return v
+}
+
+func (s *Server) askVersion(ctx context.Context) string {
+	v, err := s.hub.Version(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.hubVersion = v
+	}
+	return s.hubVersion
+}
+
+func (s *Server) serveAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"version": "`+s.Version+`"}`+"\n")
+}
+
+// toPage sends the browser to the page under the hub's spelling of its path, by
+// which its cookies go.
+func (s *Server) toPage(w http.ResponseWriter) {
+	w.Header().Set("Location", s.Config.Prefix)
+	w.WriteHeader(http.StatusFound)
+}
+
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	if r.URL.EscapedPath() != s.Config.Prefix {
+		s.toPage(w)
+		return
+	}
+	session, err := s.gate.Admit(r)
+	switch {
+	case errors.Is(err, hubauth.ErrNoSession):
+		s.gate.Login(w, r, s.Config.Prefix)
+	case err != nil:
+		s.refuse(w, err)
+	case s.Terminal == nil:
+		s.notice(w, http.StatusOK, "No terminal in this image", s.Problem, "Look again")
+	default:
+		s.html(w, http.StatusOK, s.site.Page(web.Page{
+			Workshop: s.Workshop, User: session.User().Name, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
+		}))
+	}
+}
+
+func (s *Server) serveCallback(w http.ResponseWriter, r *http.Request) {
+	// The code and the state are in this page's address: tell them to nobody.
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	if err := s.gate.Callback(w, r); err != nil {
+		s.Logf("login failed: %v", err)
+		s.refuse(w, err)
+	}
+}
+
+// refuse is the page for a reason not to let someone in.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, hubauth.ErrForbidden):
+		s.notice(w, http.StatusForbidden, "This is not your session",
+			"It belongs to "+s.Config.User+". Your own is reached through the hub.", "Try again")
+	case errors.Is(err, hubauth.ErrNoSession):
+		s.notice(w, http.StatusBadRequest, "This login didn't work",
+			"It was begun in another browser or too long ago. Nothing is lost: log in again.", "Log in again")
+	case errors.Is(err, hubauth.ErrHubDown):
+		s.notice(w, http.StatusServiceUnavailable, "The hub doesn't answer",
+			"It says who may come in here, and has been silent for long. Your session goes on meanwhile.", "Try again")
+	default:
+		s.Logf("the hub can't be asked: %v", err)
+		s.notice(w, http.StatusBadGateway, "The hub doesn't answer", "Your session goes on meanwhile. Try again in a moment.", "Try again")
+	}
+}
+
+func (s *Server) notice(w http.ResponseWriter, status int, title, text, link string) {
+	s.html(w, status, s.site.Notice(web.Notice{
+		Workshop: s.Workshop, HubHome: s.Config.HubHome, Prefix: s.Config.Prefix, Title: title, Text: text, Link: link,
+	}))
+}
+
+func (s *Server) html(w http.ResponseWriter, status int, page string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, page)
+}
+
+// admit is for requests that a page's script makes: no login, but a status. A
+// browser that the hub knows, but that never got in here, is refused as
+// what it is: someone else's.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) *hubauth.Session {
+	session, err := s.gate.Admit(r)
+	status := http.StatusServiceUnavailable
+	switch {
+	case err == nil:
+		return session
+	case errors.Is(err, hubauth.ErrForbidden):
+		status = http.StatusForbidden
+	case errors.Is(err, hubauth.ErrNoSession):
+		status = http.StatusUnauthorized
+		if !s.gate.Knows(r) && hubauth.KnowsHub(r) {
+			status = http.StatusForbidden
+		}
+	}
+	http.Error(w, http.StatusText(status), status)
+	return nil
+}
+
+func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
+	if s.admit(w, r) == nil {
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// serveRestart ends the shell and starts a new one.
+func (s *Server) serveRestart(w http.ResponseWriter, r *http.Request) {
+	if !s.sameOrigin(r) {
+		http.Error(w, "wrong origin", http.StatusForbidden)
+		return
+	}
+	session := s.admit(w, r)
+	if session == nil {
+		return
+	}
+	if !session.ValidCSRF(r) {
+		http.Error(w, "the X-CSRF-Token is missing or wrong", http.StatusForbidden)
+		return
+	}
+	if s.Terminal == nil {
+		http.Error(w, s.Problem, http.StatusConflict)
+		return
+	}
+	if err := s.Terminal.Restart(r.Context()); err != nil {
+		s.Logf("restart the shell: %v", err)
+		http.Error(w, "the shell can't be started", http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// sameOrigin says whether the request was made by a page of the host that the
+// browser has in its address bar. The proxies before us tell its name.
+func (s *Server) sameOrigin(r *http.Request) bool {
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	if err != nil || origin.Host == "" || origin.Scheme != "http" && origin.Scheme != "https" {
+		return false
+	}
+	if origin.Scheme == "http" && hubauth.IsHTTPS(r, s.Config.PublicURL) {
+		return false
+	}
+	return hostOf(origin.Scheme, origin.Host) == hostOf(origin.Scheme, hubauth.BrowserHost(r))
+}
+
+// hostOf is a host with its port, also where it is the scheme's own.
+func hostOf(scheme, host string) string {
+	u := url.URL{Host: host}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	return strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// watch asks the hub from time to time whether those with open websockets may
+// still be here. While it doesn't answer they stay.
+func (s *Server) watch(ctx context.Context) {
+	tick := time.NewTicker(s.CheckEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		s.askVersion(ctx)
+		for session := range s.sessions() {
+			switch err := s.gate.Check(ctx, session, 0); {
+			case errors.Is(err, hubauth.ErrNoSession):
+				s.Logf("login of %s has ended", session.User().Name)
+				s.closeSockets(session, errLoggedOut)
+			case errors.Is(err, hubauth.ErrForbidden):
+				s.Logf("%s may no longer use this session", session.User().Name)
+				s.closeSockets(session, errForbidden)
+			}
+		}
+	}
+}
+
+func (s *Server) sessions() map[*hubauth.Session]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[*hubauth.Session]bool{}
+	for socket := range s.sockets {
+		all[socket.session] = true
+	}
+	return all
+}
+
+// report tells the hub that the session is in use, if anything was typed or
+// printed since the last time.
+func (s *Server) report(ctx context.Context) {
+	if s.Terminal == nil {
+		return
+	}
+	tick := time.NewTicker(s.CheckEvery)
+	defer tick.Stop()
+	var reported uint64
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		traffic := s.Terminal.Traffic()
+		if traffic == reported {
+			continue
+		}
+		if err := s.hub.ReportActivity(ctx, time.Now()); err != nil {
+			s.Logf("report activity: %v", err)
+			continue
+		}
+		reported = traffic
+	}
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/workshopctl/workshopctl/pkg/terminal/hubauth"
+	"github.com/workshopctl/workshopctl/pkg/terminal/shell"
+	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
+)
+
+// The reasons for which the gateway closes a websocket, with the codes by which
+// the page knows them.
+var (
+	errReplaced  = closing{4000, "the page has connected anew"}
+	errLoggedOut = closing{4001, "you are logged out"}
+	errForbidden = closing{4003, "you may not use this session any more"}
+	errStopping  = closing{websocket.StatusServiceRestart, "the session is stopping"}
+	errProtocol  = closing{websocket.StatusPolicyViolation, "not a frame of this protocol"}
+)
+
+type closing struct {
+	code   websocket.StatusCode
+	reason string
+}
+
+func (c closing) Error() string { return c.reason }
+
+const (
+	helloTime = 10 * time.Second
+	writeTime = 30 * time.Second
+	// frameTime is how long bulky output is collected: a screen shows 60 frames
+	// a second, and fewer, larger messages cost both sides less.
+	frameTime = 4 * time.Millisecond
+	bulky     = 2 << 10 // bytes: what a program prints at once, not an echo
+)
+
+// socket is one open websocket.
+type socket struct {
+	session *hubauth.Session
+	conn    *websocket.Conn
+	cancel  context.CancelCauseFunc
+
+	// What the page is still to be told. Newer news of a kind replaces older.
+	mu     sync.Mutex
+	size   *wire.Size
+	state  *wire.State
+	credit int
+	news   chan struct{}
+}
+
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
+	session := s.admit(w, r)
+	if session == nil {
+		return
+	}
+	if !s.sameOrigin(r) {
+		http.Error(w, "wrong origin", http.StatusForbidden)
+		return
+	}
+	if s.Terminal == nil {
+		http.Error(w, s.Problem, http.StatusConflict)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	k := &socket{session: session, cancel: cancel, news: make(chan struct{}, 1)}
+	if !s.register(k) {
+		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.unregister(k)
+	// The origin is checked above, with the proxies' headers. No compression: it
+	// costs more time than it saves on a terminal's small messages.
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return // it has answered
+	}
+	defer conn.CloseNow()
+	k.conn = conn
+	conn.SetReadLimit(wire.MaxMessage)
+	err = s.converse(ctx, k)
+	var reason closing
+	if errors.As(err, &reason) {
+		_ = conn.Close(reason.code, reason.reason)
+	}
+}
+
+func (s *Server) register(k *socket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || len(s.sockets) >= maxSockets {
+		return false
+	}
+	s.sockets[k] = true
+	return true
+}
+
+func (s *Server) unregister(k *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sockets, k)
+}
+
+// closeSockets closes those of one session, or all for good.
+func (s *Server) closeSockets(session *hubauth.Session, why closing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = s.closing || session == nil
+	for k := range s.sockets {
+		if session == nil || k.session == session {
+			k.cancel(why)
+		}
+	}
+}
+
+// converse serves one page until it or the gateway has had enough; the error
+// says why.
+func (s *Server) converse(ctx context.Context, k *socket) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	hello, err := k.hello(ctx)
+	if err != nil {
+		return err
+	}
+	page := s.Terminal.Attach(hello, shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit})
+	var writers sync.WaitGroup
+	writers.Go(func() { cancel(k.sendOutput(ctx, page)) })
+	writers.Go(func() { cancel(k.sendNews(ctx, s.KeepAlive)) })
+	// Reading may not be cut by ctx: the library would drop the connection
+	// without the reason that the page is to know.
+	read := make(chan error, 1)
+	go func() { read <- k.receive(page) }()
+	select {
+	case err = <-read:
+		cancel(err)
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	// A page that says goodbye is closed; one that doesn't may come back.
+	status := websocket.CloseStatus(err)
+	page.Detach(status != websocket.StatusNormalClosure && status != websocket.StatusGoingAway)
+	writers.Wait()
+	if errors.Is(err, shell.ErrReplaced) {
+		return errReplaced
+	}
+	return err
+}
+
+func (k *socket) hello(ctx context.Context) (wire.Hello, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloTime)
+	defer cancel()
+	kind, frame, err := k.conn.Read(ctx)
+	if err != nil {
+		return wire.Hello{}, err
+	}
+	m, err := wire.Parse(frame)
+	if err != nil || kind != websocket.MessageBinary || m.Kind != wire.KindHello {
+		return wire.Hello{}, errProtocol
+	}
+	return m.Hello, nil
+}
+
+// receive takes the page's frames.
+func (k *socket) receive(page *shell.Page) error {
+	for {
+		kind, frame, err := k.conn.Read(context.Background())
+		if err != nil {
+			return err
+		}
+		m, err := wire.Parse(frame)
+		if err != nil || kind != websocket.MessageBinary {
+			return errProtocol
+		}
+		switch m.Kind {
+		case wire.KindInput:
+			err = page.Input(m.Input)
+		case wire.KindResize:
+			page.Resize(m.Size)
+		case wire.KindAck:
+			err = page.Ack(m.Offset)
+		case wire.KindStart:
+			// Its failure is told in the terminal.
+			_ = page.Start()
+		default:
+			return errProtocol
+		}
+		if err != nil {
+			return closing{websocket.StatusPolicyViolation, err.Error()}
+		}
+	}
+}
+
+// sendOutput sends what the terminal prints.
+func (k *socket) sendOutput(ctx context.Context, page *shell.Page) error {
+	if err := k.write(ctx, websocket.MessageBinary, wire.AppendWelcome(nil, page.Welcome())); err != nil {
+		return err
+	}
+	const header = 9
+	buf := make([]byte, header, header+wire.MaxOutput)
+	for {
+		offset, frame, anew, err := page.Next(ctx, buf)
+		if err != nil {
+			return err
+		}
+		if anew != nil {
+			frame = wire.AppendWelcome(nil, *anew)
+		} else {
+			wire.AppendOutputHeader(frame[:0], offset)
+		}
+		if err := k.write(ctx, websocket.MessageBinary, frame); err != nil {
+			return err
+		}
+		if n := len(frame); n >= bulky && n < cap(buf) {
+			page.Gather(ctx, frameTime)
+		}
+	}
+}
+
+// sendNews sends what else the page is to know, and the frame that keeps the
+// connection open. It asks for no answer: proxies count what the browser sends
+// as its user's activity, and an idle session would never be idle.
+func (k *socket) sendNews(ctx context.Context, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := k.write(ctx, websocket.MessageText, []byte("still here")); err != nil {
+				return err
+			}
+		case <-k.news:
+			for _, frame := range k.takeNews() {
+				if err := k.write(ctx, websocket.MessageBinary, frame); err != nil {
+					return err
+				}
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (k *socket) write(ctx context.Context, kind websocket.MessageType, frame []byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// Not ctx itself: the library would cut the connection in the middle of a
+	// frame, and the reason for closing it could not be told.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer cancel()
+	return k.conn.Write(ctx, kind, frame)
+}
+
+func (k *socket) tellSize(s wire.Size)   { k.tell(func() { k.size = &s }) }
+func (k *socket) tellState(s wire.State) { k.tell(func() { k.state = &s }) }
+func (k *socket) tellCredit(n int)       { k.tell(func() { k.credit += n }) }
+
+func (k *socket) tell(change func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change()
+	if k.size == nil && k.state == nil && k.credit < wire.InputCredit {
+		return
+	}
+	select {
+	case k.news <- struct{}{}:
+	default:
+	}
+}
+
+func (k *socket) takeNews() (frames [][]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.state != nil {
+		frames = append(frames, wire.AppendState(nil, *k.state))
+	}
+	if k.size != nil {
+		frames = append(frames, wire.AppendSize(nil, *k.size))
+	}
+	if k.credit >= wire.InputCredit {
+		frames = append(frames, wire.AppendCredit(nil, uint32(k.credit)))
+		k.credit = 0
+	}
+	k.size, k.state = nil, nil
+	return frames
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shell
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
+)
+
+const (
+	// scrollback is how much output outlives its display, in bytes.
+	scrollback = 1 << 20
+	// graceOfLost is how long output waits for a page whose connection broke.
+	graceOfLost = time.Minute
+	// gathered is how much output is worth a message of its own, in bytes.
+	gathered = 32 << 10
+)
+
+// ErrReplaced ends a client whose page has connected anew.
+var ErrReplaced = errors.New("the page has connected anew")
+
+// stream is the terminal's output: one sequence of bytes, the newest of them
+// kept, and the pages that read it, each at its own pace.
+//
+// Flow control: the writer waits while every reader is more than
+// [wire.Window] behind, so the fastest one sets the pace and loses nothing,
+// and a page that has gone to sleep doesn't stop one that is awake. A page that
+// falls out of the ring starts anew from its oldest byte. A reader whose
+// connection broke counts for another minute, so that what it hasn't
+// shown is still there when it comes back. Without readers the program runs
+// free: a job goes on when its attendee goes home.
+type stream struct {
+	id string
+
+	mu      sync.Mutex
+	room    sync.Cond // signalled when the writer may have room again
+	ring    *ring
+	passed  modes // of the terminal at the ring's oldest byte
+	readers map[string]*Reader
+	closed  bool
+}
+
+func newStream() *stream {
+	s := &stream{id: rand.Text(), ring: newRing(scrollback), readers: map[string]*Reader{}}
+	s.room.L = &s.mu
+	return s
+}
+
+// Reader is one page's place in the stream.
+type Reader struct {
+	stream *stream
+	name   string
+	wake   chan struct{} // has a token when there may be news
+
+	// guarded by stream.mu
+	sent, acked uint64
+	reset       bool // the page must start anew at sent
+	lost        *time.Timer
+	gone        bool
+}
+
+// attach gives the page called name its place: where it stopped, if its
+// offset is of this stream and still kept, else at the oldest byte.
+func (s *stream) attach(name, id string, offset uint64) *Reader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &Reader{stream: s, name: name, wake: make(chan struct{}, 1)}
+	if id == s.id && offset >= s.ring.start && offset <= s.ring.end {
+		r.sent, r.acked = offset, offset
+	} else {
+		s.startAnew(r)
+	}
+	if old := s.readers[name]; old != nil {
+		old.leave()
+	}
+	s.readers[name] = r
+	r.poke()
+	s.room.Broadcast()
+	return r
+}
+
+// startAnew puts r at the oldest whole line kept.
+func (s *stream) startAnew(r *Reader) {
+	r.reset = true
+	r.sent = s.ring.start
+	if s.ring.start > 0 { // cut somewhere: look for the start of a line nearby
+		var head [4096]byte
+		n := s.ring.read(s.ring.start, head[:])
+		if i := bytes.IndexByte(head[:n], '\n'); i >= 0 {
+			r.sent += uint64(i) + 1
+		}
+	}
+	r.acked = r.sent
+}
+
+// waitForRoom returns when a write is due, or an error once the stream is closed.
+func (s *stream) waitForRoom() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closed && s.allBehind() {
+		s.room.Wait()
+	}
+	if s.closed {
+		return errors.New("the terminal is closed")
+	}
+	return nil
+}
+
+func (s *stream) allBehind() bool {
+	for _, r := range s.readers {
+		if s.ring.end-min(r.acked, s.ring.end) < wire.Window {
+			return false
+		}
+	}
+	return len(s.readers) > 0
+}
+
+// write appends p for all readers.
+func (s *stream) write(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring.write(p, s.passed.feed)
+	for _, r := range s.readers {
+		r.poke()
+	}
+}
+
+// close lets a waiting writer go.
+func (s *stream) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.room.Broadcast()
+	for _, r := range s.readers {
+		r.leave()
+	}
+}
+
+// poke wakes the reader if it sleeps.
+func (r *Reader) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// leave takes r out of the stream; the caller holds the lock.
+func (r *Reader) leave() {
+	if r.gone {
+		return
+	}
+	r.gone = true
+	if r.lost != nil {
+		r.lost.Stop()
+	}
+	if r.stream.readers[r.name] == r {
+		delete(r.stream.readers, r.name)
+	}
+	r.poke()
+	r.stream.room.Broadcast()
+}
+
+// Detach ends the reading. lost says that the connection broke and the page is
+// expected back: output waits for it for a while.
+func (r *Reader) Detach(lost bool) {
+	s := r.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.gone {
+		return
+	}
+	if !lost || s.closed {
+		r.leave()
+		return
+	}
+	r.lost = time.AfterFunc(graceOfLost, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		r.leave()
+	})
+}
+
+// Ack records that the page has consumed everything before offset.
+func (r *Reader) Ack(offset uint64) error {
+	s := r.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if offset > r.sent {
+		return errors.New("the page acknowledges output that it was not sent")
+	}
+	if offset > r.acked { // an older one may be from before a reset
+		r.acked = offset
+		r.poke()
+		s.room.Broadcast()
+	}
+	return nil
+}
+
+// Welcome says where the reader starts.
+func (r *Reader) Welcome() wire.Welcome {
+	s := r.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.welcome()
+}
+
+func (r *Reader) welcome() wire.Welcome {
+	w := wire.Welcome{Stream: r.stream.id, Offset: r.sent, Reset: r.reset}
+	if r.reset {
+		w.Preamble = r.stream.passed.preamble()
+	}
+	r.reset = false
+	return w
+}
+
+// Next waits for output and appends it to buf, at most until its capacity. If
+// the page must start anew first, anew says from where, and nothing is
+// appended. The error is [ErrReplaced] or the context's.
+func (r *Reader) Next(ctx context.Context, buf []byte) (offset uint64, out []byte, anew *wire.Welcome, err error) {
+	s := r.stream
+	for {
+		s.mu.Lock()
+		if r.gone {
+			s.mu.Unlock()
+			return 0, nil, nil, ErrReplaced
+		}
+		if r.sent < s.ring.start {
+			s.startAnew(r)
+			w := r.welcome()
+			s.mu.Unlock()
+			return 0, nil, &w, nil
+		}
+		room := wire.Window - int(r.sent-r.acked)
+		if n := min(int(s.ring.end-r.sent), room, cap(buf)-len(buf)); n > 0 {
+			offset = r.sent
+			at := len(buf)
+			buf = slices.Grow(buf, n)[:at+n]
+			s.ring.read(offset, buf[at:])
+			r.sent += uint64(n)
+			s.mu.Unlock()
+			return offset, buf, nil, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			return 0, nil, nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Gather waits, for as long as d at most, until a good deal of output has come
+// together.
+func (r *Reader) Gather(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		r.stream.mu.Lock()
+		enough := r.gone || r.stream.ring.end-r.sent >= gathered
+		r.stream.mu.Unlock()
+		if enough {
+			r.poke()
+			return
+		}
+		select {
+		case <-r.wake:
+		case <-timer.C:
+			r.poke()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

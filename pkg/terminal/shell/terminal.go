@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package shell runs the attendee's shell on a pseudo-terminal that outlives
+// every page that shows it.
+//
+// A [Terminal] is one stream of output with many readers, one queue of input
+// with many writers, and a shell that may end and be started again without
+// either noticing more than a line of text. Its size follows the page
+// that was last active: that is where its attendee sits.
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+
+	"github.com/workshopctl/workshopctl/pkg/terminal/process"
+	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
+)
+
+// The states of a shell, as the page gets them.
+const (
+	Starting = "starting"
+	Running  = "running"
+	Ended    = "ended"
+)
+
+const (
+	// maxQueue bounds the input that waits for programs to read it. Pages hold
+	// back at [wire.InputWindow]; what is beyond twice that is no page of ours.
+	maxQueue = 4 * wire.InputWindow
+	// hangUpTime is how long a shell may take to end after SIGHUP.
+	hangUpTime = time.Second
+)
+
+// softReset undoes what a program that was killed may have left behind in the
+// terminal: alternate screen, mouse reports, hidden cursor, colours.
+const softReset = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[!p\x1b[0m"
+
+// Terminal is a shell, the terminal it runs on, and the pages that show it.
+type Terminal struct {
+	command func() (*exec.Cmd, error)
+	reaper  *process.Reaper
+	logf    func(format string, args ...any)
+	stream  *stream
+
+	// output and input count what passed, for the report of activity.
+	output, input atomic.Uint64
+
+	mu      sync.Mutex
+	state   string
+	size    wire.Size
+	pages   map[*Page]bool
+	active  *Page // whose size counts
+	running *run
+	closed  bool
+}
+
+// run is one life of the shell.
+type run struct {
+	tty  *os.File
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the shell is gone and its output is in the stream
+
+	queue struct {
+		sync.Mutex
+		sync.Cond
+		items  []item
+		bytes  int
+		closed bool
+	}
+}
+
+type item struct {
+	page *Page
+	data []byte
+}
+
+// New makes a terminal whose shell is started by Start. command makes the
+// shell's command anew at each start.
+func New(command func() (*exec.Cmd, error), reaper *process.Reaper, logf func(string, ...any)) *Terminal {
+	return &Terminal{
+		command: command, reaper: reaper, logf: logf, stream: newStream(),
+		state: Starting, size: wire.Size{Columns: 80, Rows: 24}, pages: map[*Page]bool{},
+	}
+}
+
+// Traffic counts the bytes typed and printed since the container's start.
+func (t *Terminal) Traffic() uint64 { return t.output.Load() + t.input.Load() }
+
+// Notify is what a [Page] calls when there is something to tell its browser.
+// The functions are called with locks held: they must not block.
+type Notify struct {
+	Size   func(wire.Size)
+	State  func(wire.State)
+	Credit func(bytes int)
+}
+
+// Page is one browser page that shows the terminal.
+type Page struct {
+	*Reader
+	terminal *Terminal
+	notify   Notify
+	size     wire.Size
+}
+
+// Attach adds a page. Detach it with [Page.Detach].
+func (t *Terminal) Attach(hello wire.Hello, notify Notify) *Page {
+	p := &Page{terminal: t, notify: notify, size: hello.Size, Reader: t.stream.attach(hello.Client, hello.Stream, hello.Offset)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pages[p] = true
+	notify.State(wire.State{Shell: t.state})
+	t.activate(p)
+	return p
+}
+
+// Detach removes the page; lost as in [Reader.Detach].
+func (p *Page) Detach(lost bool) {
+	t := p.terminal
+	t.mu.Lock()
+	delete(t.pages, p)
+	if t.active == p {
+		t.active = nil
+	}
+	t.mu.Unlock()
+	p.Reader.Detach(lost)
+}
+
+// Resize tells the size of the page's window, and makes it the active one.
+func (p *Page) Resize(s wire.Size) {
+	t := p.terminal
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.size = s
+	t.activate(p)
+}
+
+// activate gives the terminal the size of p; the caller holds the lock.
+func (t *Terminal) activate(p *Page) {
+	if t.active == p && t.size == p.size {
+		return
+	}
+	t.active = p
+	if t.size != p.size {
+		t.size = p.size
+		if t.running != nil {
+			t.running.resize(t.size)
+		}
+	}
+	for other := range t.pages {
+		other.notify.Size(t.size)
+	}
+}
+
+// Input passes what was typed on to the programs in the terminal. The page is
+// credited when they take it. Without a shell it is dropped.
+func (p *Page) Input(data []byte) error {
+	t := p.terminal
+	t.input.Add(uint64(len(data)))
+	t.mu.Lock()
+	t.activate(p)
+	r := t.running
+	t.mu.Unlock()
+	if r == nil {
+		p.notify.Credit(len(data))
+		return nil
+	}
+	return r.enqueue(item{p, append([]byte(nil), data...)})
+}
+
+// Say prints a line of the gateway's own into the terminal.
+func (t *Terminal) Say(format string, args ...any) {
+	t.stream.write(fmt.Appendf(nil, "\r\x1b[2m"+format+"\x1b[0m\r\n", args...))
+}
+
+// Start starts the shell, unless one runs.
+func (t *Terminal) Start() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.start()
+}
+
+// Start is [Terminal.Start].
+func (p *Page) Start() error { return p.terminal.Start() }
+
+func (t *Terminal) start() error {
+	if t.running != nil || t.closed {
+		return nil
+	}
+	r, err := t.spawn()
+	if err != nil {
+		t.setState(Ended)
+		t.Say("[The shell can't be started: %v. Press Enter to try again.]", err)
+		return err
+	}
+	t.running = r
+	t.setState(Running)
+	go t.copyOut(r)
+	go r.copyIn()
+	return nil
+}
+
+func (t *Terminal) spawn() (*run, error) {
+	cmd, err := t.command()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cmd: cmd, done: make(chan struct{})}
+	r.queue.L = &r.queue.Mutex
+	_, err = t.reaper.Start(func() (*os.Process, error) {
+		r.tty, err = pty.StartWithSize(cmd, &pty.Winsize{Cols: t.size.Columns, Rows: t.size.Rows})
+		return cmd.Process, err
+	})
+	// Files that were only for the shell are open in it now.
+	for _, f := range cmd.ExtraFiles {
+		f.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	return r, nil
+}
+
+func (t *Terminal) setState(s string) {
+	t.state = s
+	for p := range t.pages {
+		p.notify.State(wire.State{Shell: s})
+	}
+}
+
+// copyOut brings the terminal's output into the stream until the shell ends.
+func (t *Terminal) copyOut(r *run) {
+	buf := make([]byte, 16<<10)
+	for t.stream.waitForRoom() == nil {
+		n, err := r.tty.Read(buf)
+		if n > 0 {
+			t.output.Add(uint64(n))
+			t.stream.write(buf[:n])
+		}
+		if err != nil {
+			break // EIO: the shell, which holds the terminal, has ended
+		}
+	}
+	r.endQueue()
+	r.tty.Close()
+	err := t.reaper.Wait(r.cmd)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running = nil
+	t.logf("shell %d ended: %s", r.cmd.Process.Pid, outcome(err))
+	t.stream.write([]byte(softReset))
+	if !t.closed {
+		t.Say("[The shell has ended: %s. Press Enter for a new one.]", outcome(err))
+	}
+	t.setState(Ended)
+	close(r.done)
+}
+
+func outcome(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "status 0"
+	case errors.As(err, &exit) && exit.Exited():
+		return fmt.Sprintf("status %d", exit.ExitCode())
+	case errors.As(err, &exit):
+		return exit.Sys().(syscall.WaitStatus).Signal().String()
+	default:
+		return err.Error()
+	}
+}
+
+// Restart ends the shell, if one runs, and starts a new one.
+func (t *Terminal) Restart(ctx context.Context) error {
+	t.mu.Lock()
+	r := t.running
+	t.mu.Unlock()
+	if r != nil {
+		r.hangUp(ctx)
+	}
+	return t.Start()
+}
+
+// Close hangs up for good, and returns when the shell is gone.
+func (t *Terminal) Close(ctx context.Context) {
+	t.mu.Lock()
+	t.closed = true
+	r := t.running
+	t.mu.Unlock()
+	t.stream.close()
+	if r != nil {
+		r.hangUp(ctx)
+	}
+}
+
+// hangUp does what closing a terminal's window does: every process group in the
+// shell's session gets SIGHUP. A shell that stays is killed after a second;
+// what asked to survive (nohup) survives a restart of the shell.
+func (r *run) hangUp(ctx context.Context) {
+	shell := r.cmd.Process.Pid
+	for _, group := range process.GroupsOfSession(shell) {
+		// A stopped job must wake to hear of it.
+		syscall.Kill(-group, syscall.SIGHUP)
+		syscall.Kill(-group, syscall.SIGCONT)
+	}
+	timer := time.NewTimer(hangUpTime)
+	defer timer.Stop()
+	select {
+	case <-r.done:
+		return
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	r.cmd.Process.Kill()
+	// Closing ends a read that another holder of the terminal keeps waiting.
+	r.tty.SetReadDeadline(time.Now().Add(hangUpTime / 2))
+	<-r.done
+}
+
+func (r *run) resize(s wire.Size) {
+	// It fails only when the shell has just ended.
+	_ = pty.Setsize(r.tty, &pty.Winsize{Cols: s.Columns, Rows: s.Rows})
+}
+
+func (r *run) enqueue(it item) error {
+	q := &r.queue
+	q.Lock()
+	defer q.Unlock()
+	if q.closed {
+		it.page.notify.Credit(len(it.data))
+		return nil
+	}
+	if q.bytes+len(it.data) > maxQueue {
+		return errors.New("more input than was credited")
+	}
+	q.items = append(q.items, it)
+	q.bytes += len(it.data)
+	q.Signal()
+	return nil
+}
+
+func (r *run) endQueue() {
+	q := &r.queue
+	q.Lock()
+	defer q.Unlock()
+	q.closed = true
+	q.Signal()
+}
+
+// copyIn writes the queue to the terminal, which takes it as fast as programs
+// read. The queue is apart from the websocket's reading, which must go on: it
+// also brings the acknowledgements that let a program go on printing.
+func (r *run) copyIn() {
+	q := &r.queue
+	for {
+		q.Lock()
+		for len(q.items) == 0 && !q.closed {
+			q.Wait()
+		}
+		items := q.items
+		q.items = nil
+		closed := q.closed
+		q.Unlock()
+		if len(items) == 0 && closed {
+			return
+		}
+		for _, it := range items {
+			_, err := r.tty.Write(it.data)
+			q.Lock()
+			q.bytes -= len(it.data)
+			q.Unlock()
+			it.page.notify.Credit(len(it.data))
+			if err != nil {
+				r.endQueue()
+			}
+		}
+	}
+}

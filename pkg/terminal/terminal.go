@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package terminal is workshop-terminal, the gateway that runs in every
+// session's pod: it puts itself and the attendee's files in place (install,
+// seed), then lets the attendee in through the hub and gives the browser a
+// terminal (serve).
+package terminal
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/workshopctl/workshopctl/pkg/terminal/hubauth"
+	"github.com/workshopctl/workshopctl/pkg/terminal/process"
+	"github.com/workshopctl/workshopctl/pkg/terminal/seed"
+	"github.com/workshopctl/workshopctl/pkg/terminal/server"
+	"github.com/workshopctl/workshopctl/pkg/terminal/shell"
+	"github.com/workshopctl/workshopctl/pkg/terminal/startup"
+)
+
+const usage = `workshop-terminal is the gateway of a workshop's sessions. JupyterHub starts it.
+
+Usage:
+  workshop-terminal install DIR     copy itself into DIR
+  workshop-terminal seed SRC DST    fill the volume at DST from SRC, once
+  workshop-terminal serve           let the attendee in, and show a terminal
+  workshop-terminal version         print the version
+`
+
+// ErrUsage says that the arguments make no command; it has been told why.
+var ErrUsage = errors.New("wrong usage")
+
+// Run does what args (without the program's name) say.
+func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return ErrUsage
+	}
+	switch name, rest := args[0], args[1:]; {
+	case name == "install" && len(rest) == 1:
+		return seed.Install(rest[0])
+	case name == "seed" && len(rest) == 2:
+		return seed.Seed(rest[0], rest[1], func(format string, args ...any) {
+			fmt.Fprintf(stderr, "seed: %s\n", plain(fmt.Sprintf(format, args...)))
+		})
+	case name == "serve":
+		return serve(ctx, rest, version, stdout, stderr)
+	case name == "version" && len(rest) == 0:
+		fmt.Fprintln(stdout, version)
+		return nil
+	case name == "help" || name == "-h" || name == "--help":
+		fmt.Fprint(stdout, usage)
+		return nil
+	}
+	fmt.Fprint(stderr, usage)
+	return ErrUsage
+}
+
+func serve(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	every := flags.Duration("check-every", time.Minute, "how often users are checked at the hub, and activity is reported")
+	keepAlive := flags.Duration("keep-alive", 30*time.Second, "how often an idle websocket carries a frame")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return ErrUsage
+	}
+	config, err := hubauth.FromEnvironment(os.Getenv)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	// The environment holds this server's token: other programs of the same user
+	// shall not read it from /proc. Where that isn't possible they can, and it
+	// opens no more than this session.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	// Volumes and images rely on the group, which all of a pod's programs share.
+	syscall.Umask(0o002)
+
+	logger := log.New(stdout, "", log.LstdFlags|log.LUTC)
+	logf := func(format string, args ...any) { logger.Print(plain(fmt.Sprintf(format, args...))) }
+	listener, err := listen(ctx, config.Listen)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	reaper, err := process.NewReaper()
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	go reaper.Run(ctx)
+
+	options := server.Options{
+		Config: config, Version: version, Workshop: workshopName(os.Getenv), CheckEvery: *every, KeepAlive: *keepAlive, Logf: logf,
+	}
+	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
+	setup, err := machine.Look(config.User)
+	if err != nil {
+		logf("no terminal: %v", err)
+		options.Problem = "Nothing can be run in a terminal here: " + err.Error() + ". Whoever made the workshop must choose another terminal image."
+	} else {
+		logf("shell %s, home %s, working directory %s", setup.Shell.Path, setup.Home, setup.Dir)
+		options.Terminal = shell.New(func() (*exec.Cmd, error) { return setup.Command() }, reaper, logf)
+	}
+	srv, err := server.New(options)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	go start(ctx, machine, setup, reaper, options.Terminal, logf)
+	logf("workshop-terminal %s serves %s on %s", version, config.Prefix, listener.Addr())
+	err = srv.Serve(ctx, listener)
+	if options.Terminal != nil {
+		logf("stopping: the shell is hung up")
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		options.Terminal.Close(ending)
+	}
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// listen opens the port that the hub will ask. A host without a name, or ::, is
+// IPv4 and IPv6, where the kernel has both.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if host, port, splitErr := net.SplitHostPort(address); err != nil && splitErr == nil && host == "::" && errors.Is(err, syscall.EAFNOSUPPORT) {
+		return config.Listen(ctx, "tcp", net.JoinHostPort("0.0.0.0", port))
+	}
+	return l, err
+}
+
+// start runs the image's scripts, then the first shell.
+func start(ctx context.Context, machine startup.Machine, setup startup.Setup, reaper *process.Reaper, t *shell.Terminal, logf func(string, ...any)) {
+	say := func(format string, args ...any) {
+		if t != nil {
+			t.Say(format, args...)
+		}
+	}
+	for _, hook := range machine.Hooks() {
+		name := startup.HookName(hook)
+		logf("%s starts", hook)
+		say("[Preparing your session: %s is running. Press Enter not to wait for it.]", plain(name))
+		last := ""
+		err := startup.RunHook(ctx, hook, setup, reaper, func(line string) {
+			last = plain(line)
+			logf("%s: %s", name, last)
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			logf("%v", err)
+			say("[%s failed: %v. It last printed: %s]", plain(name), plain(err.Error()), last)
+			continue
+		}
+		logf("%s is done", hook)
+	}
+	if t != nil {
+		if err := t.Start(); err != nil {
+			logf("%v", err)
+		}
+	}
+}
+
+func workshopName(getenv func(string) string) string {
+	if name := getenv("WORKSHOP_NAME"); name != "" {
+		return name
+	}
+	return "Workshop"
+}
+
+// plain makes one line of text of s: what users write must not forge lines of
+// the log, nor steer the terminal of those who read it.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+}

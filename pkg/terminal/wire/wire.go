@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wire is the language that the terminal page and the gateway speak
+// over their websocket.
+//
+// Every message is one binary frame: one byte that says what it is, then its
+// content. Integers are big-endian. Text frames carry nothing: the gateway
+// sends one from time to time to keep routers from closing an idle
+// connection, and the page ignores them.
+//
+// The output of the terminal is one stream of bytes that never restarts while
+// the gateway lives, and every byte has its offset in it. The page
+// remembers the offset that it has consumed; after a lost connection it names
+// it and gets exactly what is missing.
+//
+// From the page:
+//
+//	h  Hello, first of all: JSON, see [Hello]
+//	i  Input: the bytes typed
+//	r  Resize: columns and rows, two bytes each
+//	a  Ack: eight bytes, the offset up to which the page has consumed output
+//	s  Start: a new shell, after one has ended
+//
+// From the gateway:
+//
+//	w  Welcome: JSON, see [Welcome]; output follows it from the offset it names
+//	o  Output: eight bytes of offset, then the bytes
+//	c  Credit: four bytes, how many bytes of input were passed on
+//	z  Size: the terminal's size now, when another page has changed it
+//	t  State: JSON, see [State]
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Limits of the protocol, all in bytes.
+const (
+	// MaxMessage is the largest frame that the gateway accepts.
+	MaxMessage = 64 << 10
+	// MaxOutput is the most output that one frame carries.
+	MaxOutput = 64 << 10
+	// Window is how much output the gateway sends ahead of the page's
+	// acknowledgements.
+	Window = 512 << 10
+	// InputWindow is how much input a page may send ahead of the gateway's
+	// credits.
+	InputWindow = 128 << 10
+	// InputCredit is how much input is passed on before the gateway says so:
+	// well under [InputWindow], so that a page never waits in vain, and far
+	// more than a person types, so that typing costs no answers.
+	InputCredit = 32 << 10
+)
+
+// maxSide bounds the columns and rows of a terminal: programs allocate by them.
+const maxSide = 1000
+
+// Kind is the first byte of a frame.
+type Kind byte
+
+// The kinds of frames; see the package's comment.
+const (
+	KindHello   Kind = 'h'
+	KindInput   Kind = 'i'
+	KindResize  Kind = 'r'
+	KindAck     Kind = 'a'
+	KindStart   Kind = 's'
+	KindWelcome Kind = 'w'
+	KindOutput  Kind = 'o'
+	KindCredit  Kind = 'c'
+	KindSize    Kind = 'z'
+	KindState   Kind = 't'
+)
+
+// Size is a terminal's size in characters.
+type Size struct {
+	Columns uint16 `json:"columns"`
+	Rows    uint16 `json:"rows"`
+}
+
+// Hello is how a page introduces itself.
+type Hello struct {
+	// Client is the page's own random name; a page that reconnects keeps it.
+	Client string `json:"client"`
+	// Stream and Offset say how far the page has consumed which stream.
+	// A page without output yet leaves them empty.
+	Stream string `json:"stream,omitempty"`
+	Offset uint64 `json:"offset,omitempty"`
+	Size
+}
+
+// Welcome answers Hello.
+type Welcome struct {
+	Stream string `json:"stream"`
+	// Offset is that of the next byte of output.
+	Offset uint64 `json:"offset"`
+	// Reset says that output between the page's offset and this one is gone
+	// (or never was shown): the page must clear its screen first, then write
+	// Preamble, which puts the terminal into the modes in force at Offset.
+	Reset    bool   `json:"reset,omitempty"`
+	Preamble string `json:"preamble,omitempty"`
+}
+
+// State says how the shell is.
+type State struct {
+	// Shell is one of "starting", "running", "ended".
+	Shell string `json:"shell"`
+}
+
+// Message is a frame from a page. Which of the fields counts is for Kind to say.
+type Message struct {
+	Kind   Kind
+	Hello  Hello
+	Input  []byte // shares memory with the frame
+	Size   Size
+	Offset uint64
+}
+
+var errEmpty = errors.New("empty frame")
+
+// Parse reads a frame from a page. It accepts nothing that it doesn't know.
+func Parse(frame []byte) (Message, error) {
+	if len(frame) == 0 {
+		return Message{}, errEmpty
+	}
+	m := Message{Kind: Kind(frame[0])}
+	body := frame[1:]
+	var err error
+	switch m.Kind {
+	case KindHello:
+		if err = json.Unmarshal(body, &m.Hello); err != nil {
+			return Message{}, fmt.Errorf("hello frame: %w", err)
+		}
+		if n := len(m.Hello.Client); n == 0 || n > 64 {
+			return Message{}, errors.New("hello frame: the client's name must have 1 to 64 bytes")
+		}
+		m.Hello.Size, err = checkSize(m.Hello.Size)
+	case KindInput:
+		m.Input = body
+	case KindResize:
+		if len(body) != 4 {
+			return Message{}, fmt.Errorf("resize frame of %d bytes", len(body))
+		}
+		m.Size, err = checkSize(Size{Columns: binary.BigEndian.Uint16(body), Rows: binary.BigEndian.Uint16(body[2:])})
+	case KindAck:
+		if len(body) != 8 {
+			return Message{}, fmt.Errorf("ack frame of %d bytes", len(body))
+		}
+		m.Offset = binary.BigEndian.Uint64(body)
+	case KindStart:
+		if len(body) != 0 {
+			return Message{}, fmt.Errorf("start frame of %d bytes", len(body))
+		}
+	default:
+		return Message{}, fmt.Errorf("frame of unknown kind %q", byte(m.Kind))
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
+func checkSize(s Size) (Size, error) {
+	if s.Columns == 0 || s.Rows == 0 {
+		return Size{}, fmt.Errorf("a terminal of %d columns and %d rows", s.Columns, s.Rows)
+	}
+	return Size{Columns: min(s.Columns, maxSide), Rows: min(s.Rows, maxSide)}, nil
+}
+
+// AppendOutputHeader appends the start of an output frame whose first byte of
+// output has the given offset; the output itself follows it.
+func AppendOutputHeader(frame []byte, offset uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(frame, byte(KindOutput)), offset)
+}
+
+// AppendCredit appends a credit frame for n bytes of input.
+func AppendCredit(frame []byte, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(frame, byte(KindCredit)), n)
+}
+
+// AppendSize appends a size frame.
+func AppendSize(frame []byte, s Size) []byte {
+	frame = append(frame, byte(KindSize))
+	frame = binary.BigEndian.AppendUint16(frame, s.Columns)
+	return binary.BigEndian.AppendUint16(frame, s.Rows)
+}
+
+// AppendWelcome appends a welcome frame.
+func AppendWelcome(frame []byte, w Welcome) []byte { return appendJSON(frame, KindWelcome, w) }
+
+// AppendState appends a state frame.
+func AppendState(frame []byte, s State) []byte { return appendJSON(frame, KindState, s) }
+
+func appendJSON(frame []byte, k Kind, v any) []byte {
+	// The types given here are of strings, numbers and booleans only, which
+	// always encode.
+	body, _ := json.Marshal(v)
+	return append(append(frame, byte(k)), body...)
+}
