@@ -75,6 +75,7 @@ class Anonymous(Authenticator):
         return "guest-" + secrets.token_hex(6)
 
 
+admins, allowed = users("ADMIN_USERS"), users("ALLOWED_USERS")
 anonymous = env["AUTH"] == "anonymous"
 if anonymous:
     c.JupyterHub.authenticator_class = Anonymous
@@ -82,11 +83,11 @@ if anonymous:
 elif env["AUTH"] == "password":
     c.JupyterHub.authenticator_class = "shared-password"
     c.SharedPasswordAuthenticator.user_password = env["USER_PASSWORD"]
-    c.SharedPasswordAuthenticator.admin_password = env["ADMIN_PASSWORD"]
+    if admins:  # it complains of a password that is nobody's
+        c.SharedPasswordAuthenticator.admin_password = env["ADMIN_PASSWORD"]
 else:
     sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows password and anonymous")
 
-admins, allowed = users("ADMIN_USERS"), users("ALLOWED_USERS")
 c.Authenticator.admin_users = admins
 c.Authenticator.allow_all = not allowed
 c.Authenticator.allowed_users = allowed | admins if allowed else set()
@@ -143,11 +144,14 @@ s.extra_annotations = s.storage_extra_annotations = {k: literal(v) for k, v in s
 s.image = env["TERMINAL_IMAGE"]
 s.image_pull_policy = None
 s.image_pull_secrets = session["imagePullSecrets"]
-s.cmd = [f"{tools}/workshop-terminal", "serve"]
 s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
 s.port = 10080
 s.environment = {key: literal(value) for key, value in session["env"].items()}
-s.extra_container_config = {"resources": resources}
+s.extra_container_config = {
+    # Not s.cmd, which would become the arguments of the image's own entrypoint.
+    "command": [f"{tools}/workshop-terminal", "serve"],
+    "resources": resources,
+}
 s.container_security_context = container_security
 # On the pod, so that it holds for the init containers too.
 s.pod_security_context = session["podSecurityContext"]

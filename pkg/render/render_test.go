@@ -70,14 +70,14 @@ func cases(t *testing.T) map[string]render.Input {
 		"defaults":    input(ingress),
 		"expose-none": input(func(s *workshop.Spec) { s.Expose = workshop.ExposeNone }),
 		"storage-0": input(func(s *workshop.Spec) {
-			s.Expose, s.Storage.Size, s.HubStorageSize = workshop.ExposeNone, "0Gi", "0"
+			s.Expose, s.Storage.Size, s.HubStorageSize, s.IdleTimeout = workshop.ExposeNone, "0Gi", "0", "0"
 		}),
 		"tls-default": input(func(s *workshop.Spec) {
 			s.Expose, s.Host, s.TLSSecret = workshop.ExposeIngress, "terminals.demo.localhost:8443", workshop.TLSDefault
 		}),
 		"tls-secret": input(func(s *workshop.Spec) { ingress(s); s.TLSSecret = "workshop-tls" }),
 		"anonymous": input(func(s *workshop.Spec) {
-			s.Expose, s.Auth, s.IdleTimeout = workshop.ExposeNone, workshop.AuthAnonymous, "0"
+			s.Expose, s.Auth = workshop.ExposeNone, workshop.AuthAnonymous
 		}),
 		"everything": input(func(s *workshop.Spec) {
 			ingress(s)

@@ -2,9 +2,12 @@
 
 package workshop
 
-// MaxNameLength of a workshop's name in characters. The longest name made of
-// it is that of a session's pod, NAME--SLUG with a slug of at most 48
-// characters (KubeSpawner), and a host's first label, NAME-NAMESPACE.
+// MaxNameLength of a workshop's name in characters. Services, whose names are
+// DNS labels, must stay below 64 (NAME-proxy-api), as must a host's first part
+// (NAME-NAMESPACE, checked on its own). A session's pod and claim are called
+// NAME--SLUG, with a slug of at most 46 characters (KubeSpawner), which is well
+// below the 253 that their names may have; the host name inside such a pod is
+// cut to 63.
 const MaxNameLength = 40
 
 // Names of the objects of the workshop of that name. What belongs to a
