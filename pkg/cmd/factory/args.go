@@ -26,9 +26,9 @@ func Args(what ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < required:
-			return fault.Usage("%s needs %s", cmd.CommandPath(), strings.Join(what[len(args):required], " and "))
+			return usage(cmd, " needs %s", strings.Join(what[len(args):required], " and "))
 		case len(args) > len(what):
-			return fault.Usage("%s: unexpected argument %q", cmd.CommandPath(), args[len(what)])
+			return usage(cmd, " takes no argument %q", args[len(what)])
 		}
 		return nil
 	}
@@ -43,7 +43,7 @@ func Group(cmd *cobra.Command) {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		return fault.Usage("%s has no command %q%s", cmd.CommandPath(), args[0], didYouMean(cmd.SuggestionsFor(args[0])))
+		return usage(cmd, " has no command %q%s", args[0], didYouMean(cmd.SuggestionsFor(args[0])))
 	}
 	cmd.SuggestionsMinimumDistance = 2
 }
@@ -54,12 +54,26 @@ func FlagError(cmd *cobra.Command, err error) error {
 	var near []string
 	if _, name, ok := strings.Cut(text, "unknown flag: --"); ok {
 		name, _, _ = strings.Cut(name, " ")
-		near = nearest(name, Flags(cmd))
+		near = nearest(name, flagNames(cmd))
 		for i := range near {
 			near[i] = "--" + near[i]
 		}
 	}
-	return fault.Usage("%s: %s%s", cmd.CommandPath(), text, didYouMean(near))
+	return usage(cmd, ": %s%s", text, didYouMean(near))
+}
+
+func usage(cmd *cobra.Command, format string, args ...any) error {
+	return &fault.Error{
+		Code: fault.BadUsage,
+		Err:  fmt.Errorf("%s"+format, append([]any{cmd.CommandPath()}, args...)...),
+		Hint: fmt.Sprintf("`%s --help` shows how it is used.", cmd.CommandPath()),
+	}
+}
+
+// DidYouMean is the end of an error about a word that is none of the
+// candidates: the nearest of them, if one is near.
+func DidYouMean(word string, candidates []string) string {
+	return didYouMean(nearest(word, candidates))
 }
 
 func didYouMean(candidates []string) string {
@@ -74,7 +88,7 @@ func didYouMean(candidates []string) string {
 func nearest(word string, candidates []string) []string {
 	best, found := len(word)/2+1, []string(nil)
 	for _, c := range candidates {
-		switch d := Distance(word, c); {
+		switch d := distance(word, c); {
 		case d < best:
 			best, found = d, []string{c}
 		case d == best && d <= len(word)/2:
@@ -85,9 +99,9 @@ func nearest(word string, candidates []string) []string {
 	return found[:min(len(found), 2)]
 }
 
-// Distance is the number of letters to insert, delete or replace to turn one
+// distance is the number of letters to insert, delete or replace to turn one
 // word into the other (Levenshtein).
-func Distance(a, b string) int {
+func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
@@ -106,8 +120,8 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Flags are the names of all flags of a command.
-func Flags(cmd *cobra.Command) []string {
+// flagNames are the names of all flags of a command.
+func flagNames(cmd *cobra.Command) []string {
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {

@@ -106,7 +106,7 @@ func (f *Factory) Say(format string, args ...any) {
 }
 
 // Progress returns a Progress on stderr.
-func (f *Factory) Progress() *progress.Progress { return progress.New(f.ErrOut) }
+func (f *Factory) Progress() *progress.Progress { return progress.New(f.ErrOut, f.Reword) }
 
 func (f *Factory) loadConfig() (*rest.Config, error) {
 	config, err := f.ConfigFlags.ToRESTConfig()

@@ -40,9 +40,10 @@ func Colour(w io.Writer, sgr int, text string) string {
 // Progress writes what goes on to one stream. Its methods may be called from
 // several goroutines.
 type Progress struct {
-	w     io.Writer
-	now   func() time.Time
-	start time.Time
+	w      io.Writer
+	reword func(string) string
+	now    func() time.Time
+	start  time.Time
 
 	mu      sync.Mutex
 	spinner *spinner.Spinner // nil where no spinner turns
@@ -50,16 +51,20 @@ type Progress struct {
 	last    string // the last plain line, so that none is repeated
 }
 
-// New returns a Progress that writes to w.
-func New(w io.Writer) *Progress {
-	return &Progress{w: w, now: time.Now, start: time.Now()}
+// New returns a Progress that writes to w. reword may change what it says.
+func New(w io.Writer, reword func(string) string) *Progress {
+	return &Progress{w: w, reword: reword, now: time.Now, start: time.Now()}
+}
+
+func (p *Progress) text(format string, args ...any) string {
+	return p.reword(explain.Clean(fmt.Sprintf(format, args...)))
 }
 
 // Step begins something that takes a while.
 func (p *Progress) Step(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.step = explain.Clean(fmt.Sprintf(format, args...))
+	p.step = p.text(format, args...)
 	p.show(p.step)
 }
 
@@ -67,7 +72,7 @@ func (p *Progress) Step(format string, args ...any) {
 func (p *Progress) Detail(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	detail := explain.Clean(fmt.Sprintf(format, args...))
+	detail := p.text(format, args...)
 	if understandsControl(p.w) && p.step != "" {
 		detail = p.step + ": " + detail
 	}
@@ -80,7 +85,7 @@ func (p *Progress) Done(format string, args ...any) {
 	defer p.mu.Unlock()
 	p.step = ""
 	p.stop()
-	p.line("✓", 32, explain.Clean(fmt.Sprintf(format, args...)))
+	p.line("✓", 32, p.text(format, args...))
 }
 
 // Mark says that a part of the step is done, and goes on with the step.
@@ -89,7 +94,7 @@ func (p *Progress) Mark(format string, args ...any) {
 	defer p.mu.Unlock()
 	spins := p.spinner != nil
 	p.stop()
-	p.line("✓", 32, explain.Clean(fmt.Sprintf(format, args...)))
+	p.line("✓", 32, p.text(format, args...))
 	if spins {
 		p.show(p.step)
 	}
@@ -101,7 +106,19 @@ func (p *Progress) Warn(format string, args ...any) {
 	defer p.mu.Unlock()
 	spins := p.spinner != nil
 	p.stop()
-	_, _ = fmt.Fprintf(p.w, "%s %s\n", Colour(p.w, 33, "Warning:"), explain.Clean(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintf(p.w, "%s %s\n", Colour(p.w, 33, "Warning:"), p.text(format, args...))
+	if spins {
+		p.show(p.step)
+	}
+}
+
+// Note says something that a person should know, and goes on with the step.
+func (p *Progress) Note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spins := p.spinner != nil
+	p.stop()
+	_, _ = fmt.Fprintln(p.w, p.text(format, args...))
 	if spins {
 		p.show(p.step)
 	}

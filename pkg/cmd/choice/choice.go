@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package choice turns what a person says about a workshop (flags, a file,
+// their own defaults) into its Spec.
+package choice
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// setting is one thing that can be said about a workshop. The flag's name is
+// also the key in the person's configuration file.
+type setting struct {
+	flag string
+	// field of the Spec, as errors of workshop.Validate name it.
+	field string
+	usage string
+	// values that can be completed.
+	values []string
+	set    func(s *workshop.Spec, value string)
+	// own is true for what is one workshop's alone, and so makes no sense as a
+	// default for all of a person's workshops.
+	own bool
+}
+
+func settings() []setting {
+	text := func(field func(*workshop.Spec) *string) func(*workshop.Spec, string) {
+		return func(s *workshop.Spec, v string) { *field(s) = v }
+	}
+	return []setting{
+		{flag: "terminal-image", field: "terminalImage", usage: "Image that sessions run", set: text(func(s *workshop.Spec) *string { return &s.TerminalImage })},
+		{flag: "auth", field: "auth", usage: "How attendees log in: password or anonymous (default password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
+		{flag: "admin-users", field: "adminUsers", usage: "`NAMES`, with commas between, of those who may use the hub's admin page", set: func(s *workshop.Spec, v string) { s.AdminUsers = list(v) }},
+		{flag: "allowed-users", field: "allowedUsers", usage: "`NAMES`, with commas between, of those who may log in (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedUsers = list(v) }},
+
+		{flag: "storage-size", field: "storage.size", usage: "Size of each attendee's volume; 0 for none (default " + workshop.DefaultStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.Storage.Size })},
+		{flag: "storage-class", field: "storage.className", usage: "StorageClass of the volumes (default the cluster's)", set: text(func(s *workshop.Spec) *string { return &s.Storage.ClassName })},
+		{flag: "hub-storage-size", field: "hubStorageSize", usage: "Size of the volume with the hub's database; 0 for none (default " + workshop.DefaultHubStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.HubStorageSize })},
+		{flag: "memory-request", field: "resources.memoryRequest", usage: "Memory that each session is sure of (default " + workshop.DefaultMemoryRequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryRequest })},
+		{flag: "memory-limit", field: "resources.memoryLimit", usage: "Memory that each session may use (default " + workshop.DefaultMemoryLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryLimit })},
+		{flag: "cpu-request", field: "resources.cpuRequest", usage: "CPU that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},
+		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "CPU that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
+		{flag: "idle-timeout", field: "idleTimeout", usage: "`TIME` after which an idle session is stopped, its volume stays; 0 for never (default " + string(workshop.DefaultIdleTimeout) + ")", set: func(s *workshop.Spec, v string) { s.IdleTimeout = workshop.Duration(v) }},
+
+		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: ingress or none (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
+		{flag: "host", field: "host", usage: "`NAME`, and port if it isn't the usual one, that browsers use (default NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: text(func(s *workshop.Spec) *string { return &s.Host })},
+		{flag: "tls-secret", field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
+		{flag: "pull-secret", field: "pullSecret", usage: "`SECRET` to pull the images with", set: text(func(s *workshop.Spec) *string { return &s.PullSecret })},
+
+		{flag: "hub-image", field: "hubImage", usage: "Image of the hub", set: text(func(s *workshop.Spec) *string { return &s.HubImage })},
+		{flag: "proxy-image", field: "proxyImage", usage: "Image of the proxy", set: text(func(s *workshop.Spec) *string { return &s.ProxyImage })},
+		{flag: "gateway-image", field: "gatewayImage", usage: "Image with workshop-terminal", set: text(func(s *workshop.Spec) *string { return &s.GatewayImage })},
+	}
+}
+
+// setExpose drops the host with the way in that it was for.
+func setExpose(s *workshop.Spec, v string) {
+	s.Expose = workshop.Expose(v)
+	if s.Expose == workshop.ExposeNone {
+		s.Host, s.TLSSecret = "", ""
+	}
+}
+
+// FlagTerminalImage is the flag that names the image of new sessions.
+const FlagTerminalImage = "terminal-image"
+
+const flagEnv = "env"
+
+// Flags are the flags of a command that describe a workshop.
+type Flags struct {
+	file   string
+	values map[string]*string
+	env    []string
+}
+
+// AddTo gives a command the flags.
+func (f *Flags) AddTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	f.values = map[string]*string{}
+	for _, s := range settings() {
+		f.values[s.flag] = flags.String(s.flag, "", s.usage)
+		complete := cobra.NoFileCompletions
+		if len(s.values) > 0 {
+			complete = cobra.FixedCompletions(s.values, cobra.ShellCompDirectiveNoFileComp)
+		}
+		_ = cmd.RegisterFlagCompletionFunc(s.flag, complete)
+		if s.flag == "idle-timeout" {
+			flags.StringArrayVar(&f.env, flagEnv, nil, "Environment variable of each session, `NAME=VALUE`, or NAME- to remove one; may be repeated")
+			_ = cmd.RegisterFlagCompletionFunc(flagEnv, cobra.NoFileCompletions)
+		}
+	}
+	flags.StringVarP(&f.file, "filename", "f", "", "Workshop `FILE` that says all about the workshop; \"-\" reads stdin")
+}
+
+// Change is what a person wants of a workshop.
+type Change struct {
+	// Replace is the Spec of a workshop file, and replaces the one there is.
+	Replace *workshop.Spec
+	// Values of flags by name, only those that were given.
+	Values map[string]string
+	// Env that flags set, and remove.
+	Env       map[string]string
+	RemoveEnv []string
+}
+
+// ToChange collects what the flags say, and reads the file that they name.
+func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) {
+	c := Change{Values: map[string]string{}, Env: map[string]string{}}
+	for name, value := range f.values {
+		if flags.Changed(name) {
+			c.Values[name] = *value
+		}
+	}
+	for _, e := range f.env {
+		name, value, ok := strings.Cut(e, "=")
+		switch {
+		case ok:
+			c.Env[name] = value
+		case strings.HasSuffix(e, "-"):
+			c.RemoveEnv = append(c.RemoveEnv, strings.TrimSuffix(e, "-"))
+		default:
+			return c, fault.Usage("--env %s: write NAME=VALUE to set a variable, or NAME- to remove one", e)
+		}
+	}
+	if flags.Changed("filename") {
+		spec, err := readFile(f.file, stdin)
+		if err != nil {
+			return c, err
+		}
+		c.Replace = &spec
+	}
+	return c, nil
+}
+
+func readFile(name string, stdin io.Reader) (workshop.Spec, error) {
+	var content []byte
+	var err error
+	if name == "-" {
+		name = "stdin"
+		content, err = io.ReadAll(stdin)
+	} else {
+		content, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return workshop.Spec{}, fault.Usage("read the workshop file: %w", err)
+	}
+	spec, err := workshop.ParseFile(content)
+	if err != nil {
+		return workshop.Spec{}, fault.Usage("%s: %w", name, err)
+	}
+	return spec, nil
+}
+
+// NamesTerminalImage says whether the person named the image of new sessions.
+func (c Change) NamesTerminalImage() bool {
+	return c.Values[FlagTerminalImage] != "" || c.Replace != nil && c.Replace.TerminalImage != ""
+}
+
+// Apply makes the change to the Spec of a deployed workshop, or to the defaults
+// of one that is to be deployed first. A file replaces all of a deployed Spec
+// but what has no default: the images and the way in stay where the file leaves
+// them out. Flags beside a file have the last word.
+func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
+	if c.Replace != nil {
+		if deployed {
+			s = withoutDefaults(s, c.Replace.Host != "")
+		}
+		var err error
+		if s, err = overlay(s, *c.Replace); err != nil {
+			return s, err
+		}
+	}
+	for _, setting := range settings() {
+		if v, ok := c.Values[setting.flag]; ok {
+			setting.set(&s, v)
+		}
+	}
+	if len(c.Env)+len(c.RemoveEnv) > 0 {
+		env := maps.Clone(s.Env)
+		if env == nil {
+			env = map[string]string{}
+		}
+		for _, name := range c.RemoveEnv {
+			delete(env, name)
+		}
+		maps.Copy(env, c.Env)
+		s.Env = env
+	}
+	return s, nil
+}
+
+// withoutDefaults is what a file that doesn't mention them leaves as it is.
+func withoutDefaults(s workshop.Spec, newHost bool) workshop.Spec {
+	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose}
+	if !newHost {
+		kept.Host, kept.TLSSecret = s.Host, s.TLSSecret
+	}
+	return kept
+}
+
+// overlay puts the fields that a file sets over those of base.
+func overlay(base, file workshop.Spec) (workshop.Spec, error) {
+	if file.Expose == workshop.ExposeNone {
+		setExpose(&base, string(file.Expose))
+	}
+	data, err := json.Marshal(file)
+	if err != nil {
+		return base, err
+	}
+	return base, json.Unmarshal(data, &base)
+}
+
+// Explain names the flags instead of the fields where an error of
+// workshop.Validate is about what a flag said.
+func (c Change) Explain(err error) error {
+	flags := map[string]string{}
+	for _, s := range settings() {
+		if _, ok := c.Values[s.flag]; ok {
+			flags[s.field] = "--" + s.flag
+		}
+	}
+	if len(c.Env) > 0 {
+		flags["env"] = "--" + flagEnv
+	}
+	var all interface{ Unwrap() []error }
+	if !errors.As(err, &all) {
+		return err
+	}
+	var errs []error
+	for _, e := range all.Unwrap() {
+		var field *workshop.FieldError
+		if errors.As(e, &field) && flags[field.Field] != "" {
+			e = &workshop.FieldError{Field: flags[field.Field], Value: field.Value, Problem: field.Problem}
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+func list(v string) []string {
+	var names []string
+	for name := range strings.SplitSeq(v, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func words[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package deploy is the command `deploy`.
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/workshopctl/workshopctl/pkg/apply"
+	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// Values of --dry-run.
+const (
+	dryRunNone   = "none"
+	dryRunClient = "client"
+	dryRunServer = "server"
+)
+
+// DefaultTimeout of a rollout: enough for images of some GB on a slow node.
+const DefaultTimeout = 5 * time.Minute
+
+// Flags of the command.
+type Flags struct {
+	workshop       choice.Flags
+	dryRun         string
+	skipImageCheck bool
+	wait           bool
+	timeout        time.Duration
+	format         output.Format
+}
+
+// Options are what the flags say.
+type Options struct {
+	// Name of the workshop.
+	Name   string
+	Change choice.Change
+	// DryRun is none, client or server.
+	DryRun         string
+	SkipImageCheck bool
+	Wait           bool
+	Timeout        time.Duration
+	Format         output.Format
+}
+
+// NewCommand returns the command. A test may put its own run in place.
+func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
+	if run == nil {
+		run = Run
+	}
+	flags := &Flags{}
+	cmd := &cobra.Command{
+		Use:   "deploy [NAME]",
+		Short: "Deploy a workshop, or change a deployed one; prints its URL",
+		Long: `Deploys a workshop to your namespace, waits until it is ready, and prints its URL.
+The workshop is called NAME, or "` + workshop.DefaultName + `".
+
+What you choose is kept in the cluster. A later deploy changes only what its flags
+name; -f FILE replaces all of it. Running sessions are not disturbed: they keep
+their image and settings until they are started anew. Passwords stay as they are.
+
+Defaults for workshops that are deployed for the first time come from
+~/.config/workshopctl/config.yaml and from WORKSHOPCTL_* in the environment, with
+the names of the flags (terminal-image: …, WORKSHOPCTL_TERMINAL_IMAGE) and "domain",
+under which hosts are named NAME-NAMESPACE.DOMAIN.
+
+Before anything is written, a short-lived pod finds out whether the cluster can
+pull the terminal image, and objects of the same names that aren't the workshop's
+are refused.`,
+		Example: `  # The first time
+  workshopctl deploy --terminal-image registry.example.com/team/my-terminal:v1 --host workshop.example.com
+
+  # Let idle sessions live longer, and give them more memory
+  workshopctl deploy --idle-timeout 4h --memory-limit 1Gi
+
+  # All choices in one file
+  workshopctl deploy -f workshop.yaml
+
+  # What would it be?
+  workshopctl deploy -f workshop.yaml --dry-run=client -o yaml
+
+  # In a script: the URL alone is on stdout
+  url=$(workshopctl deploy class --auth anonymous --timeout 10m)`,
+		Args:              factory.Args("[NAME]"),
+		ValidArgsFunction: f.CompleteWorkshops,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := flags.ToOptions(f, cmd, args)
+			if err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), f, o)
+		},
+	}
+	flags.workshop.AddTo(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&flags.dryRun, "dry-run", dryRunNone, "none, client (print the objects) or server (let the API server check them)")
+	fs.Lookup("dry-run").NoOptDefVal = dryRunClient
+	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{dryRunNone, dryRunClient, dryRunServer}, cobra.ShellCompDirectiveNoFileComp))
+	fs.BoolVar(&flags.skipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the terminal image")
+	fs.BoolVar(&flags.wait, "wait", true, "Wait until the workshop is ready")
+	fs.DurationVar(&flags.timeout, "timeout", DefaultTimeout, "How long to wait")
+	flags.format.AddFlag(cmd, output.JSON, output.YAML, output.Name)
+	return cmd
+}
+
+// ToOptions reads flags and arguments.
+func (flags *Flags) ToOptions(f *factory.Factory, cmd *cobra.Command, args []string) (*Options, error) {
+	change, err := flags.workshop.ToChange(cmd.Flags(), f.In)
+	if err != nil {
+		return nil, err
+	}
+	arg := ""
+	if len(args) > 0 {
+		arg = args[0]
+	}
+	name, err := plan.NameOf(arg, change)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = workshop.DefaultName
+	}
+	return &Options{
+		Name: name, Change: change, DryRun: flags.dryRun, SkipImageCheck: flags.skipImageCheck,
+		Wait: flags.wait, Timeout: flags.timeout, Format: flags.format,
+	}, nil
+}
+
+// Validate checks what can be checked without the cluster.
+func (o *Options) Validate() error {
+	switch o.DryRun {
+	case dryRunNone, dryRunClient, dryRunServer:
+	default:
+		return fault.Usage("--dry-run: choose one of none, client, server, not %q", o.DryRun)
+	}
+	if o.Timeout <= 0 {
+		return fault.Usage("--timeout: must be more than 0")
+	}
+	if err := workshop.ValidateName(o.Name); err != nil {
+		return err
+	}
+	return o.Format.Validate()
+}
+
+// Run deploys.
+func Run(ctx context.Context, f *factory.Factory, o *Options) error {
+	if o.DryRun == dryRunClient {
+		return dryRun(ctx, f, o)
+	}
+	c, err := f.Cluster()
+	if err != nil {
+		return err
+	}
+	p, err := plan.Make(ctx, f, c, plan.Request{Name: o.Name, Change: o.Change})
+	if err != nil {
+		return err
+	}
+	return Finish(ctx, f, c, p, o)
+}
+
+// Finish carries a plan out and prints where the workshop is.
+func Finish(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *plan.Plan, o *Options) error {
+	say := f.Progress()
+	r, err := plan.Carry(ctx, f, c, p, plan.Options{
+		SkipImageCheck: o.SkipImageCheck, DryRun: o.DryRun == dryRunServer, Wait: o.Wait, Timeout: o.Timeout,
+	}, say)
+	if err != nil {
+		return err
+	}
+	if o.DryRun == dryRunServer {
+		if o.Format.Machine() {
+			return printObjects(f, o, p)
+		}
+		table := output.Table{Header: []string{"OBJECT", "ACTION"}}
+		for _, result := range r.Results {
+			table.Add(result.Ref.String(), string(result.Action))
+		}
+		return table.Write(f.Out)
+	}
+	if o.Wait {
+		checkURL(ctx, p.Spec.URL(), say)
+	}
+	if err := o.Format.Print(f.Out, resultOf(p, r), []string{output.WorkshopName(p.Spec.Name)}, func(bool) error {
+		if p.Spec.URL() == "" {
+			return nil
+		}
+		_, err := fmt.Fprintln(f.Out, p.Spec.URL())
+		return err
+	}); err != nil {
+		return err
+	}
+	howToGoOn(f, p, o.Wait)
+	return nil
+}
+
+// Deployed is what `deploy -o json` prints.
+type Deployed struct {
+	Name      string          `json:"name"`
+	Namespace string          `json:"namespace"`
+	URL       string          `json:"url,omitempty"`
+	Revision  int             `json:"revision"`
+	Changed   bool            `json:"changed"`
+	Spec      workshop.Spec   `json:"spec"`
+	Objects   []DeployedEntry `json:"objects"`
+}
+
+// DeployedEntry is what happened to one object.
+type DeployedEntry struct {
+	APIVersion string       `json:"apiVersion"`
+	Kind       string       `json:"kind"`
+	Name       string       `json:"name"`
+	Action     apply.Action `json:"action"`
+}
+
+func resultOf(p *plan.Plan, r plan.Result) Deployed {
+	d := Deployed{Name: p.Spec.Name, Namespace: p.Namespace, URL: p.Spec.URL(), Revision: p.Record.Revision(), Changed: r.Changed, Spec: p.Spec}
+	for _, o := range r.Results {
+		d.Objects = append(d.Objects, DeployedEntry{APIVersion: o.Ref.APIVersion, Kind: o.Ref.Kind, Name: o.Ref.Name, Action: o.Action})
+	}
+	return d
+}
+
+// howToGoOn tells how to log in and what to do next.
+func howToGoOn(f *factory.Factory, p *plan.Plan, waited bool) {
+	flag := ""
+	if p.Spec.Name != workshop.DefaultName {
+		flag = " --workshop " + p.Spec.Name
+	}
+	if !waited {
+		f.Say("Wait until it is ready with: workshopctl rollout status%s", flag)
+	}
+	if p.Spec.URL() == "" {
+		f.Say("The workshop has no URL of its own. Open a way in from this machine with: workshopctl url --forward%s", flag)
+	}
+	switch user, _ := p.Passwords(); {
+	case p.Spec.Auth == workshop.AuthAnonymous:
+		f.Say("Log in:    nothing to type; each browser gets a session of its own")
+	case user != "":
+		who := "a name of your choice"
+		if len(p.Spec.AllowedUsers) > 0 {
+			who = "one of the allowed names"
+		}
+		f.Say("Log in:    %s, password  %s", who, user)
+		if len(p.Spec.AdminUsers) > 0 {
+			f.Say("Admins:    their password is shown by: workshopctl status --show-passwords%s", flag)
+		}
+	}
+	f.Say("Look:      workshopctl sessions list%s", flag)
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/workshopctl/workshopctl/pkg/apply"
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
+	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/preflight"
+	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/rollout"
+)
+
+// Options of Carry.
+type Options struct {
+	// SkipImageCheck leaves out the probe of the terminal image.
+	SkipImageCheck bool
+	// DryRun has the API server check everything and keep nothing.
+	DryRun bool
+	// Wait until the workshop is ready.
+	Wait bool
+	// Timeout of everything together.
+	Timeout time.Duration
+}
+
+// Result of a Carry.
+type Result struct {
+	Results []apply.Result
+	// Changed is true if anything was written, or would have been.
+	Changed bool
+}
+
+// Carry brings a plan into the cluster and waits until it is so.
+func Carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan, o Options, say *progress.Progress) (Result, error) {
+	outer := ctx
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	for _, n := range p.Notes {
+		say.Note("%s", n)
+	}
+	if err := check(ctx, c, p, o, say); err != nil {
+		return Result{}, fault.Hint(interrupted(outer, p, err), interruptedHint(outer, "Nothing was written; the image check's pod is deleted."))
+	}
+	r, err := write(ctx, f, c, p, o, say)
+	if err != nil {
+		return r, fault.Hint(interrupted(outer, p, err), interruptedHint(outer, "A part may be written; the same command again finishes it."))
+	}
+	if o.DryRun || !o.Wait {
+		return r, nil
+	}
+	if err := Wait(ctx, c, p.target(r), say); err != nil {
+		return r, fault.Hint(interrupted(outer, p, err), interruptedHint(outer, goesOn(p)))
+	}
+	return r, nil
+}
+
+// interrupted names the workshop in an error, and in that of a person's own
+// Ctrl-C says no more than that.
+func interrupted(ctx context.Context, p *Plan, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("deploy %s: interrupted: %w", p.Spec.Name, context.Canceled)
+	}
+	return fmt.Errorf("deploy %s: %w", p.Spec.Name, err)
+}
+
+func interruptedHint(ctx context.Context, hint string) string {
+	if ctx.Err() == nil {
+		return ""
+	}
+	return hint
+}
+
+func goesOn(p *Plan) string {
+	return fmt.Sprintf("The cluster goes on starting the workshop. Look at it with: workshopctl rollout status --workshop %s -n %s", p.Spec.Name, p.Namespace)
+}
+
+// check looks before the first write for what would go wrong.
+func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *progress.Progress) error {
+	if o.DryRun {
+		return nil
+	}
+	in := preflight.Input{Namespace: p.Namespace, Spec: p.Spec, Capabilities: p.Capabilities, Objects: p.Objects, Existing: !p.First}
+	findings, err := preflight.Check(ctx, c.Kubernetes, in)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, finding := range findings {
+		if finding.Warning {
+			say.Warn("%s", strings.Join(slices.Concat([]string{finding.Error()}, finding.Evidence, []string{finding.Remedy}), "\n  "))
+			continue
+		}
+		errs = append(errs, &finding.Failure)
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	if o.SkipImageCheck || !p.imageIsNew() {
+		return nil
+	}
+	say.Step("Checking that the cluster can pull %s", p.Spec.TerminalImage)
+	_, err = preflight.TerminalImage(ctx, c.Kubernetes, in, func(message string) { say.Detail("%s", message) })
+	say.Stop(err)
+	if err != nil {
+		return withLog(ctx, c, err)
+	}
+	say.Done("The cluster can pull %s", p.Spec.TerminalImage)
+	return nil
+}
+
+// imageIsNew says whether the cluster has yet to show that it can pull the
+// terminal image.
+func (p *Plan) imageIsNew() bool {
+	return p.First || p.Image != p.Spec.TerminalImage || p.Record.Spec.PullSecret != p.Spec.PullSecret
+}
+
+// write saves the record, applies the objects and takes away what is no longer
+// wanted.
+func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan, o Options, say *progress.Progress) (Result, error) {
+	store, client := f.Records(c), c.Apply()
+	refs := record.RefsOf(p.Objects)
+	before := slices.Clone(p.Record.Inventory)
+	changed := p.Changed()
+	say.Step("Applying %d objects", len(p.Objects))
+	defer say.Stop(nil)
+	if !o.DryRun {
+		p.Record.Begin(p.Spec, refs, record.CommandLine(f.CommandLine), time.Now())
+		if err := store.Save(ctx, p.Record); err != nil {
+			return Result{}, err
+		}
+	}
+	options := apply.Options{DryRun: o.DryRun, TakeTerminalImage: p.TakeImage}
+	results, err := client.Apply(ctx, p.Objects, p.Live, options)
+	if err != nil {
+		say.Stop(err)
+		return Result{Results: results, Changed: true}, err
+	}
+	pruned, err := client.Prune(ctx, p.Names(), before, p.Objects, options)
+	results = append(results, pruned...)
+	if err != nil {
+		say.Stop(err)
+		return Result{Results: results, Changed: true}, err
+	}
+	var kept []record.Ref
+	for _, r := range pruned {
+		if r.Action == apply.Kept {
+			kept = append(kept, r.Ref)
+		}
+		if r.Note != "" {
+			say.Warn("%s", r.Note)
+		}
+	}
+	if !o.DryRun {
+		p.Record.Finish(refs, kept)
+		if err := store.Save(ctx, p.Record); err != nil {
+			return Result{Results: results, Changed: true}, err
+		}
+	}
+	counts := count(results)
+	out := Result{Results: results, Changed: changed || counts[apply.Unchanged]+counts[apply.Kept] < len(results)}
+	if !out.Changed {
+		say.Done("%s is unchanged", p.Spec.Name)
+		return out, nil
+	}
+	say.Done("%s", summary(p.Spec.Name, counts, o.DryRun))
+	return out, nil
+}
+
+func count(results []apply.Result) map[apply.Action]int {
+	counts := map[apply.Action]int{}
+	for _, r := range results {
+		counts[r.Action]++
+	}
+	return counts
+}
+
+// summary is one line on what was done: "terminals: 3 objects created, 2
+// configured".
+func summary(name string, counts map[apply.Action]int, dryRun bool) string {
+	var parts []string
+	for _, a := range []apply.Action{apply.Created, apply.Configured, apply.Unchanged, apply.Pruned, apply.Kept} {
+		if counts[a] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[a], a))
+		}
+	}
+	line := name + ": " + strings.Join(parts, ", ")
+	if dryRun {
+		line += " (dry run: nothing was written)"
+	}
+	return line
+}
+
+// target is what a rollout of the plan has to reach.
+func (p *Plan) target(r Result) rollout.Target {
+	t := rollout.Target{Namespace: p.Namespace, Spec: p.Spec, Generations: map[string]int64{}}
+	for _, result := range r.Results {
+		if result.Ref.Kind == "Deployment" && result.Action != apply.Pruned {
+			t.Generations[result.Ref.Name] = result.Generation
+		}
+	}
+	return t
+}
+
+// Wait waits until a workshop is ready, and tells what goes on meanwhile.
+func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progress.Progress) error {
+	say.Step("Waiting for %s", t.Spec.Name)
+	err := rollout.Wait(ctx, c.Kubernetes, t, func(p rollout.Progress) {
+		if p.Ready {
+			say.Mark("%s %s", p.Part, p.Message)
+			return
+		}
+		say.Detail("%s: %s", p.Part, p.Message)
+	})
+	say.Stop(err)
+	if err != nil {
+		return withLog(ctx, c, err)
+	}
+	say.Done("%s is ready", t.Spec.Name)
+	return nil
+}
+
+// logLines are as many of a crashed container's last lines as fit on a screen
+// beside the rest.
+const logLines = 12
+
+// withLog adds the last lines of the log that a failure points at.
+func withLog(ctx context.Context, c *factory.Cluster, err error) error {
+	var failure *explain.Failure
+	if !errors.As(err, &failure) || failure.Log == nil {
+		return err
+	}
+	lines := int64(logLines)
+	log, logErr := c.Kubernetes.CoreV1().Pods(c.Namespace).GetLogs(failure.Log.Pod, &corev1.PodLogOptions{
+		Container: failure.Log.Container, Previous: failure.Log.Previous, TailLines: &lines,
+	}).DoRaw(ctx)
+	if logErr != nil {
+		return err
+	}
+	for line := range strings.Lines(explain.Clean(string(log))) {
+		failure.Evidence = append(failure.Evidence, strings.TrimRight(line, "\r\n"))
+	}
+	return err
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plan is what deploy, set-image, rollout undo, diff and render have
+// in common: it finds out what a workshop is to be (Make, which writes
+// nothing) and carries it out (Carry).
+package plan
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"reflect"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/workshopctl/workshopctl/pkg/apply"
+	"github.com/workshopctl/workshopctl/pkg/capability"
+	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/image"
+	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/render"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// Request says what is wanted of a workshop.
+type Request struct {
+	// Name of the workshop.
+	Name string
+	// Record of the workshop if the caller has loaded it already.
+	Record *record.Record
+	// Change to make to the Spec.
+	Change choice.Change
+	// Spec to go back to, in place of a Change.
+	Spec *workshop.Spec
+	// ExistingSecret, see render.Input.
+	ExistingSecret string
+}
+
+// Plan is a workshop as it is to be, and what there is of it.
+type Plan struct {
+	Namespace string
+	// Record as loaded, or a new one.
+	Record *record.Record
+	// Spec that is wanted, complete and valid.
+	Spec workshop.Spec
+	// First is true if the workshop isn't deployed yet.
+	First        bool
+	Capabilities capability.Set
+	// Objects as rendered, in the order of application.
+	Objects []*unstructured.Unstructured
+	// Live is what exists of them.
+	Live apply.Live
+	// Image that new sessions get now, and who set it if it wasn't workshopctl.
+	Image, ImageManager string
+	// TakeImage is true if the person named a terminal image.
+	TakeImage bool
+	// Notes for the person.
+	Notes []string
+}
+
+// Names of the workshop's objects.
+func (p *Plan) Names() workshop.Names { return workshop.Names(p.Spec.Name) }
+
+// Make finds out what a workshop is to be. It sends one request each for the
+// record and the capabilities, and one for each object.
+func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request) (*Plan, error) {
+	if err := workshop.ValidateName(r.Name); err != nil {
+		return nil, err
+	}
+	p := &Plan{Namespace: c.Namespace, Record: r.Record, TakeImage: r.Spec != nil || r.Change.NamesTerminalImage()}
+	group, groupCtx := errgroup.WithContext(ctx)
+	if p.Record == nil {
+		group.Go(func() error {
+			loaded, err := f.Records(c).Load(groupCtx, r.Name)
+			if factory.IsNotFound(err) {
+				loaded, err = record.New(), nil
+			}
+			p.Record = loaded
+			return err
+		})
+	}
+	group.Go(func() (err error) {
+		p.Capabilities, err = capability.Discover(groupCtx, c.Kubernetes.Discovery().RESTClient())
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	p.First = p.Record.Revision() == 0
+	if err := p.choose(f, r); err != nil {
+		return nil, err
+	}
+
+	// Which objects there are doesn't depend on what exists of them, but the
+	// secrets and the image in them do.
+	if err := p.render(f, r, nil); err != nil {
+		return nil, err
+	}
+	live, err := c.Apply().Read(ctx, record.RefsOf(p.Objects))
+	if err != nil {
+		return nil, err
+	}
+	p.Live = live
+	if err := live.CheckOwnership(p.Names()); err != nil {
+		return nil, err
+	}
+	p.keepImage()
+	return p, p.render(f, r, live.Secret(p.Names()))
+}
+
+// Offline finds out what a workshop would be on a plain Kubernetes cluster,
+// without asking one.
+func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
+	if err := workshop.ValidateName(r.Name); err != nil {
+		return nil, err
+	}
+	p := &Plan{Namespace: namespace, Record: record.New(), First: true, Capabilities: capability.Set{Ingress: true}}
+	if err := p.choose(f, r); err != nil {
+		return nil, err
+	}
+	return p, p.render(f, r, nil)
+}
+
+// choose completes the Spec and checks it.
+func (p *Plan) choose(f *factory.Factory, r Request) error {
+	images, err := image.Defaults(f.Build.GatewayImage)
+	if err != nil {
+		return err
+	}
+	if r.Spec != nil {
+		p.Spec = *r.Spec
+		return p.Spec.Validate()
+	}
+	defaults, err := choice.LoadDefaults()
+	if err != nil {
+		return err
+	}
+	base := p.Record.Spec
+	if p.First {
+		base = defaults.Spec
+	}
+	spec, err := r.Change.Apply(base, !p.First)
+	if err != nil {
+		return err
+	}
+	spec.Name = r.Name
+	spec = spec.WithDefaults(images)
+	if spec.Expose == "" {
+		spec.Expose = workshop.ExposeNone
+		if p.Capabilities.Ingress {
+			spec.Expose = workshop.ExposeIngress
+		}
+	}
+	if spec.Expose == workshop.ExposeNone && r.Change.Values["host"] == "" && (r.Change.Replace == nil || r.Change.Replace.Host == "") {
+		spec.Host, spec.TLSSecret = "", ""
+	}
+	if spec.Expose == workshop.ExposeIngress && spec.Host == "" {
+		if defaults.Domain == "" {
+			return &fault.Error{Code: fault.BadUsage,
+				Err:  fmt.Errorf("deploy %s: an ingress needs a host name that leads to your cluster, and none is known", r.Name),
+				Hint: fmt.Sprintf("Name it with --host, or put `domain: apps.example.com` into your configuration (or WORKSHOPCTL_DOMAIN) to have it called %s-%s.apps.example.com.\nWithout a host: --expose none, and `workshopctl url --forward` opens a way in from this machine.", r.Name, p.Namespace)}
+		}
+		spec.Host = fmt.Sprintf("%s-%s.%s", r.Name, p.Namespace, defaults.Domain)
+		if spec.TLSSecret == "" {
+			spec.TLSSecret = defaults.Spec.TLSSecret
+		}
+	}
+	p.Spec = spec
+	if err := spec.Validate(); err != nil {
+		return gatewayHint(spec, fmt.Errorf("deploy %s: %w", r.Name, r.Change.Explain(err)))
+	}
+	return nil
+}
+
+// gatewayHint says where a gateway image comes from to those who run a build
+// that has none published.
+func gatewayHint(spec workshop.Spec, err error) error {
+	if spec.GatewayImage != "" {
+		return err
+	}
+	return fault.Hint(err, "This build of workshopctl has no published gateway image, which each session copies its terminal server from.\n"+
+		"Push one to a registry that your cluster pulls from: make push-images REGISTRY=registry.example.com/team\n"+
+		"Then name it with --gateway-image, or once for all in your configuration (gateway-image: …) or WORKSHOPCTL_GATEWAY_IMAGE.")
+}
+
+// keepImage keeps the image that new sessions get now, whoever set it, unless
+// the person named another one.
+func (p *Plan) keepImage() {
+	p.Image, p.ImageManager = p.Live.TerminalImage(p.Names())
+	switch {
+	case p.Image == "" || p.Image == p.Spec.TerminalImage:
+	case p.TakeImage && p.ImageManager != "":
+		p.Notes = append(p.Notes, fmt.Sprintf("The terminal image %s, which was set by %s, is replaced by %s.", p.Image, p.ImageManager, p.Spec.TerminalImage))
+	case !p.TakeImage:
+		by := ""
+		if p.ImageManager != "" {
+			by = " (set by " + p.ImageManager + ")"
+		}
+		p.Notes = append(p.Notes, fmt.Sprintf("The terminal image stays %s%s; --terminal-image changes it.", p.Image, by))
+		p.Spec.TerminalImage = p.Image
+	}
+}
+
+func (p *Plan) render(f *factory.Factory, r Request, secret map[string][]byte) error {
+	objects, err := render.Objects(render.Input{
+		Spec:           p.Spec,
+		Namespace:      p.Namespace,
+		Version:        f.Build.Version,
+		Capabilities:   p.Capabilities,
+		Secret:         secret,
+		ExistingSecret: r.ExistingSecret,
+	})
+	if err != nil {
+		return fmt.Errorf("deploy %s: %w", p.Spec.Name, err)
+	}
+	p.Objects = objects
+	return nil
+}
+
+// Changed says whether the Spec differs from the one that is deployed.
+func (p *Plan) Changed() bool { return p.First || !reflect.DeepEqual(p.Spec, p.Record.Spec) }
+
+// Passwords are those of attendees and admins, empty where the login has none.
+func (p *Plan) Passwords() (user, admin string) {
+	if p.Spec.Auth != workshop.AuthPassword {
+		return "", ""
+	}
+	for _, o := range p.Objects {
+		if o.GetKind() == "Secret" && o.GetName() == p.Names().HubPart() {
+			return secretValue(o, workshop.SecretUserPassword), secretValue(o, workshop.SecretAdminPassword)
+		}
+	}
+	return "", ""
+}
+
+func secretValue(o *unstructured.Unstructured, key string) string {
+	if v, ok, _ := unstructured.NestedString(o.Object, "stringData", key); ok {
+		return v
+	}
+	v, _, _ := unstructured.NestedString(o.Object, "data", key)
+	data, err := base64.StdEncoding.DecodeString(v)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// NameOf chooses the name of the workshop that a file and an argument speak of.
+func NameOf(arg string, change choice.Change) (string, error) {
+	file := ""
+	if change.Replace != nil {
+		file = change.Replace.Name
+	}
+	switch {
+	case arg != "" && file != "" && arg != file:
+		return "", fault.Usage("the file describes the workshop %s, and you asked for %s; leave one of the names out", file, arg)
+	case arg != "":
+		return arg, nil
+	}
+	return file, nil
+}
+
+// Current finds the workshop that a command without a NAME is about: the one
+// that is named, else the only one of the namespace, else a new one with the
+// default name.
+func Current(ctx context.Context, f *factory.Factory, c *factory.Cluster, name string) (string, *record.Record, error) {
+	r, err := f.Workshop(ctx, c, name)
+	switch {
+	case err == nil:
+		return r.Spec.Name, r, nil
+	case factory.IsNotFound(err) && name == "":
+		return workshop.DefaultName, record.New(), nil
+	case factory.IsNotFound(err):
+		return name, record.New(), nil
+	}
+	return "", nil, err
+}

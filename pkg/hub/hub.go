@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hub is a client of JupyterHub's REST API, for the few things of it
+// that only the hub knows: who was active when, and what it is starting or
+// stopping.
+package hub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Port of the hub in its pod.
+const Port = 8081
+
+// Client speaks to one hub.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// New returns a client of the hub at a base URL, which ends in a slash
+// ("https://workshop.example.com/"). The token is that of the hub's service
+// `workshopctl`; it is sent in a header, and never logged or part of an error.
+func New(base, token string, client *http.Client) *Client {
+	return &Client{base: strings.TrimSuffix(base, "/") + "/hub/api", token: token, http: client}
+}
+
+// Through returns a client that reaches the hub by connections that dial opens
+// to its port, whatever the address.
+func Through(dial func(ctx context.Context, network, address string) (net.Conn, error), token string) *Client {
+	transport := &http.Transport{DialContext: dial, ResponseHeaderTimeout: 30 * time.Second}
+	return New("http://hub.invalid/", token, &http.Client{Transport: transport})
+}
+
+// User is a user of the hub with the server of their session.
+type User struct {
+	Name  string `json:"name"`
+	Admin bool   `json:"admin"`
+	// LastActivity of the user anywhere; zero if there was none.
+	LastActivity time.Time `json:"last_activity"`
+	// Servers by name; a workshop has only the one without a name.
+	Servers map[string]Server `json:"servers"`
+}
+
+// Server is a session as the hub sees it.
+type Server struct {
+	// Ready is true once the session answers.
+	Ready bool `json:"ready"`
+	// Pending is "spawn" or "stop" while the hub is at it.
+	Pending      string    `json:"pending"`
+	Started      time.Time `json:"started"`
+	LastActivity time.Time `json:"last_activity"`
+}
+
+// pageSize is the most that the hub gives at once.
+const pageSize = 200
+
+// Active returns the users who have a session that is not stopped, page by
+// page.
+func (c *Client) Active(ctx context.Context) ([]User, error) {
+	var users []User
+	for offset := 0; ; {
+		var page struct {
+			Items      []User `json:"items"`
+			Pagination struct {
+				Next *struct {
+					Offset int `json:"offset"`
+				} `json:"next"`
+			} `json:"_pagination"`
+		}
+		query := url.Values{"state": {"active"}, "limit": {fmt.Sprint(pageSize)}, "offset": {fmt.Sprint(offset)}}
+		if _, err := c.do(ctx, http.MethodGet, "/users?"+query.Encode(), &page); err != nil {
+			return nil, fmt.Errorf("list the hub's users: %w", err)
+		}
+		users = append(users, page.Items...)
+		next := page.Pagination.Next
+		if next == nil || next.Offset <= offset {
+			return users, nil
+		}
+		offset = next.Offset
+	}
+}
+
+// User returns one user. A user that the hub doesn't know is an *Error with
+// status 404.
+func (c *Client) User(ctx context.Context, name string) (User, error) {
+	var user User
+	if _, err := c.do(ctx, http.MethodGet, userPath(name), &user); err != nil {
+		return user, fmt.Errorf("ask the hub for user %s: %w", name, err)
+	}
+	return user, nil
+}
+
+// Start has the hub start a user's session. It returns once the hub has begun;
+// one that runs already is no error.
+func (c *Client) Start(ctx context.Context, name string) error {
+	if _, err := c.do(ctx, http.MethodPost, userPath(name)+"/server", nil); err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Status == http.StatusBadRequest && strings.Contains(e.Message, "already running") {
+			return nil
+		}
+		return fmt.Errorf("start the session of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Stop has the hub stop a user's session. done is false if the hub is still
+// stopping it. One that doesn't run is no error.
+func (c *Client) Stop(ctx context.Context, name string) (done bool, err error) {
+	status, err := c.do(ctx, http.MethodDelete, userPath(name)+"/server", nil)
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest && strings.Contains(e.Message, "not running")) {
+			return true, nil
+		}
+		return false, fmt.Errorf("stop the session of %s: %w", name, err)
+	}
+	return status == http.StatusNoContent, nil
+}
+
+// Version returns JupyterHub's version. It needs no token's rights.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var answer struct {
+		Version string `json:"version"`
+	}
+	if _, err := c.do(ctx, http.MethodGet, "/", &answer); err != nil {
+		return "", fmt.Errorf("ask the hub for its version: %w", err)
+	}
+	return answer.Version, nil
+}
+
+// Error is the hub's answer to what it didn't do.
+type Error struct {
+	// Status of HTTP.
+	Status int
+	// Message of the hub.
+	Message string
+}
+
+func (e *Error) Error() string {
+	if e.Status == http.StatusForbidden {
+		return "the hub refuses our token (403): its Secret may be newer than the hub; restart the hub"
+	}
+	return fmt.Sprintf("the hub answers %d: %s", e.Status, e.Message)
+}
+
+func userPath(name string) string { return "/users/" + url.PathEscape(name) }
+
+func (c *Client) do(ctx context.Context, method, path string, into any) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", "token "+c.token)
+	// Lists are paged only for those who ask so.
+	request.Header.Set("Accept", "application/jupyterhub-pagination+json, application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return 0, errors.Unwrap(err) // what failed, without an address that means nothing
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return response.StatusCode, err
+	}
+	if response.StatusCode >= 300 {
+		var answer struct {
+			Message string `json:"message"`
+		}
+		if json.Unmarshal(body, &answer) != nil || answer.Message == "" {
+			answer.Message = http.StatusText(response.StatusCode)
+		}
+		return response.StatusCode, &Error{Status: response.StatusCode, Message: answer.Message}
+	}
+	if into == nil || len(bytes.TrimSpace(body)) == 0 {
+		return response.StatusCode, nil
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return response.StatusCode, fmt.Errorf("the answer is none of JupyterHub's API: %w", err)
+	}
+	return response.StatusCode, nil
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package session says which sessions a workshop has, by joining what the
+// cluster knows (pods, volumes) with what only the hub knows (activity). It
+// does without the hub when that doesn't answer.
+package session
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/workshopctl/workshopctl/pkg/hub"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// State of a session, in one word.
+type State string
+
+// The states.
+const (
+	Starting State = "starting"
+	Running  State = "running"
+	// Idle runs, but nobody has done anything in it for IdleAfter.
+	Idle     State = "idle"
+	Stopping State = "stopping"
+	// Failed will not get ready by itself.
+	Failed State = "failed"
+	// Orphaned is a pod that the hub knows nothing of: nobody can reach it,
+	// and nobody will stop it.
+	Orphaned State = "orphaned"
+)
+
+// IdleAfter is how long nobody must have done anything for a session to be
+// called idle. The hub hears of activity up to a minute late.
+const IdleAfter = 10 * time.Minute
+
+// settled is how old a pod must be to be called orphaned: the hub's answer and
+// the cluster's are not of the same instant.
+const settled = time.Minute
+
+// Session of one attendee.
+type Session struct {
+	User  string `json:"user"`
+	State State  `json:"state"`
+	// Reason says more, where the state alone doesn't.
+	Reason string `json:"reason,omitempty"`
+	// Created is when the pod was.
+	Created time.Time `json:"created,omitzero"`
+	// LastActivity as the hub knows it.
+	LastActivity time.Time `json:"lastActivity,omitzero"`
+	Image        string    `json:"image,omitempty"`
+	Node         string    `json:"node,omitempty"`
+	Pod          string    `json:"pod,omitempty"`
+	Volume       string    `json:"volume,omitempty"`
+}
+
+// Volume of an attendee, whether they have a session or not.
+type Volume struct {
+	Name string `json:"name"`
+	User string `json:"user"`
+	// Size that was asked for.
+	Size string `json:"size"`
+	// Phase: Pending, Bound or Lost.
+	Phase   string    `json:"phase"`
+	Created time.Time `json:"created,omitzero"`
+}
+
+// Overview of a workshop's sessions.
+type Overview struct {
+	Sessions []Session `json:"sessions"`
+	Volumes  []Volume  `json:"volumes"`
+	// HubError is why the hub's part is missing, nil if it isn't.
+	HubError error `json:"-"`
+}
+
+// Hub is the part of hub.Client that a list of sessions needs.
+type Hub interface {
+	Active(context.Context) ([]hub.User, error)
+}
+
+// List reads the sessions and volumes of a workshop: one request each for pods
+// and claims, and one for each 200 sessions to the hub. connect reaches the
+// hub; nil leaves it out.
+func List(ctx context.Context, client kubernetes.Interface, namespace string, n workshop.Names, connect func(context.Context) (Hub, error)) (Overview, error) {
+	var (
+		pods   *corev1.PodList
+		claims *corev1.PersistentVolumeClaimList
+		users  []hub.User
+		hubErr error
+	)
+	options := metav1.ListOptions{LabelSelector: Selector(n)}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		pods, err = client.CoreV1().Pods(namespace).List(groupCtx, options)
+		return err
+	})
+	group.Go(func() (err error) {
+		claims, err = client.CoreV1().PersistentVolumeClaims(namespace).List(groupCtx, options)
+		return err
+	})
+	if connect != nil {
+		group.Go(func() error {
+			users, hubErr = active(groupCtx, connect)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Overview{}, err
+	}
+	known := users
+	if connect == nil || hubErr != nil {
+		known = nil
+	} else if known == nil {
+		known = []hub.User{}
+	}
+	return Overview{Sessions: Join(pods.Items, known, time.Now()), Volumes: volumes(claims.Items), HubError: hubErr}, nil
+}
+
+func active(ctx context.Context, connect func(context.Context) (Hub, error)) ([]hub.User, error) {
+	h, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.Active(ctx)
+}
+
+// Selector finds the pods and claims of a workshop's sessions.
+func Selector(n workshop.Names) string {
+	return labels.FormatLabels(n.Selector(workshop.ComponentSession))
+}
+
+// Join makes sessions of pods and of the hub's active users, which are nil if
+// the hub didn't answer. They come sorted by user.
+func Join(pods []corev1.Pod, users []hub.User, now time.Time) []Session {
+	servers := map[string]hub.Server{}
+	for _, u := range users {
+		if s, ok := u.Servers[""]; ok {
+			servers[u.Name] = s
+		}
+	}
+	sessions := []Session{}
+	seen := map[string]bool{}
+	for i := range pods {
+		s := FromPod(&pods[i])
+		server, known := servers[s.User]
+		if known {
+			seen[s.User] = true
+			s.LastActivity = server.LastActivity
+		}
+		switch {
+		case known && server.Pending == "stop" && s.State != Failed:
+			s.State = Stopping
+		case known && s.State == Running && !server.LastActivity.IsZero() && now.Sub(server.LastActivity) >= IdleAfter:
+			s.State = Idle
+		case users != nil && !known && s.State != Stopping && now.Sub(s.Created) >= settled:
+			s.State, s.Reason = Orphaned, "the hub doesn't know this session"
+		}
+		sessions = append(sessions, s)
+	}
+	for user, server := range servers {
+		if seen[user] {
+			continue
+		}
+		s := Session{User: user, LastActivity: server.LastActivity}
+		switch {
+		case server.Pending == "stop":
+			s.State = Stopping
+		case server.Ready:
+			s.State, s.Reason = Failed, "its pod is gone; the hub finds out within a minute"
+		default:
+			s.State, s.Reason = Starting, "the hub is making its pod"
+		}
+		sessions = append(sessions, s)
+	}
+	slices.SortFunc(sessions, func(a, b Session) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Pod, b.Pod))
+	})
+	return sessions
+}
+
+// FromPod is a session as far as its pod knows it.
+func FromPod(p *corev1.Pod) Session {
+	s := Session{User: p.Annotations[workshop.UsernameAnnotation], Pod: p.Name, Node: p.Spec.NodeName, Created: p.CreationTimestamp.UTC()}
+	for _, c := range p.Spec.Containers {
+		if c.Name == Container {
+			s.Image = c.Image
+		}
+	}
+	for _, v := range p.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			s.Volume = v.PersistentVolumeClaim.ClaimName
+		}
+	}
+	s.State, s.Reason = state(p)
+	return s
+}
+
+// Container that an attendee works in, as KubeSpawner calls it.
+const Container = "notebook"
+
+// hopeless are reasons of waiting containers that seldom go away by themselves.
+var hopeless = map[string]bool{
+	"CrashLoopBackOff": true, "ImagePullBackOff": true, "ErrImagePull": true, "InvalidImageName": true,
+	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
+}
+
+func state(p *corev1.Pod) (State, string) {
+	if p.DeletionTimestamp != nil {
+		return Stopping, ""
+	}
+	if p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded {
+		return Failed, cmp.Or(join(p.Status.Reason, p.Status.Message), ended(p), "its container has ended")
+	}
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if w := c.State.Waiting; w != nil && hopeless[w.Reason] {
+			return Failed, join(w.Reason, w.Message)
+		}
+	}
+	for _, c := range p.Status.Conditions {
+		switch {
+		case c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue:
+			return Running, ""
+		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
+			return Starting, join(c.Reason, c.Message)
+		}
+	}
+	for _, c := range p.Status.InitContainerStatuses {
+		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
+			return Starting, "preparing: " + c.Name
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if c.State.Waiting != nil {
+			return Starting, join(c.State.Waiting.Reason, c.State.Waiting.Message)
+		}
+	}
+	return Starting, ""
+}
+
+// ended says how the containers of a pod did.
+func ended(p *corev1.Pod) string {
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if t := c.State.Terminated; t != nil && (t.ExitCode != 0 || c.Name == Container) {
+			return join(t.Reason, t.Message)
+		}
+	}
+	return ""
+}
+
+func join(reason, message string) string {
+	return strings.TrimPrefix(strings.TrimSuffix(reason+": "+message, ": "), ": ")
+}
+
+func volumes(claims []corev1.PersistentVolumeClaim) []Volume {
+	list := []Volume{}
+	for _, c := range claims {
+		size := c.Spec.Resources.Requests[corev1.ResourceStorage]
+		list = append(list, Volume{
+			Name: c.Name, User: c.Annotations[workshop.UsernameAnnotation], Size: size.String(),
+			Phase: string(c.Status.Phase), Created: c.CreationTimestamp.UTC(),
+		})
+	}
+	slices.SortFunc(list, func(a, b Volume) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Name, b.Name)) })
+	return list
+}
