@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/workshopctl/workshopctl/sandbox/host"
+	"github.com/workshopctl/workshopctl/sandbox/image"
+	"github.com/workshopctl/workshopctl/sandbox/node"
+)
+
+func newEnv(streams Streams) *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:     "env",
+		Short:   "Print shell commands that make kubectl and workshopctl use a sandbox",
+		Example: `  eval "$(workshop-sandbox env)"`,
+		Args:    exactly(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			dirs, err := dirsOf(name)
+			if err != nil {
+				return err
+			}
+			lines, err := environment(dirs)
+			if err != nil {
+				return err
+			}
+			for _, line := range lines {
+				fmt.Fprintln(streams.Out, "export "+line)
+			}
+			return nil
+		},
+	}
+	nameFlag(cmd, &name)
+	cmd.Flags().Bool("admin", true, "use the administrator's kubeconfig, the one there is")
+	return cmd
+}
+
+// environment returns assignments, quoted for a shell.
+func environment(dirs host.Dirs) ([]string, error) {
+	cfg, err := node.LoadConfig(dirs.ConfigFile())
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Name == "" {
+		return nil, fmt.Errorf("there is no sandbox %s: start it with: workshop-sandbox up --name %s", dirs.Name, dirs.Name)
+	}
+	lines := []string{"KUBECONFIG=" + quote(dirs.Kubeconfig())}
+	if cfg.ControlPlane {
+		return lines, nil
+	}
+	lines = append(lines,
+		"WORKSHOPCTL_DOMAIN="+quote(fmt.Sprintf("%s:%d", cfg.Domain(), cfg.Ports.HTTPS)),
+		"WORKSHOPCTL_TLS_SECRET=default",
+		"WORKSHOP_SANDBOX_CA="+quote(dirs.CA()))
+	var refs []string
+	data, err := os.ReadFile(dirs.ImagesFile())
+	if err == nil {
+		err = json.Unmarshal(data, &refs)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, v := range []struct{ variable, name string }{
+		{"WORKSHOPCTL_HUB_IMAGE", image.Hub5}, {"WORKSHOPCTL_PROXY_IMAGE", image.Proxy},
+		{"WORKSHOPCTL_GATEWAY_IMAGE", image.Gateway}, {"WORKSHOPCTL_TERMINAL_IMAGE", image.Terminal1},
+	} {
+		for _, ref := range refs {
+			// The gateway's tag says what is in it, and isn't known before.
+			if ref == "workshop/"+v.name || strings.HasPrefix(ref, "workshop/"+v.name+":") {
+				lines = append(lines, v.variable+"="+quote(node.RegistryHost+"/"+ref))
+			}
+		}
+	}
+	return lines, nil
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/workshopctl/workshopctl/sandbox/build"
+	"github.com/workshopctl/workshopctl/sandbox/host"
+	"github.com/workshopctl/workshopctl/sandbox/image"
+	"github.com/workshopctl/workshopctl/sandbox/node"
+	"github.com/workshopctl/workshopctl/sandbox/supervise"
+)
+
+type upOptions struct {
+	streams      Streams
+	name         string
+	source       string
+	controlPlane bool
+	images       []string
+	timeout      time.Duration
+	ports        node.Ports
+	fixed        map[string]bool // flags of ports that were given
+	start        time.Time
+	printing     sync.Mutex
+}
+
+// Ports that the first sandbox of a machine gets; others get free ones.
+var defaultPorts = node.Ports{API: 6443, HTTP: 8080, HTTPS: 8443}
+
+var allImages = []string{image.Pause, image.Terminal1, image.Terminal2, image.Ash, image.Gateway, image.Proxy, image.Hub5, image.Hub6}
+
+func newUp(streams Streams) *cobra.Command {
+	o := &upOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start a sandbox, or bring it up to date",
+		Long: `Start a sandbox, and wait until it works. What is running already stays; what
+has changed in the checkout since is built and replaced. The first time, it
+compiles Kubernetes and builds images: some fifteen minutes on two processors,
+kept in ~/.cache/workshop-sandbox.`,
+		Example: `  workshop-sandbox up
+  eval "$(workshop-sandbox env)"
+  kubectl get nodes`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.fixed = map[string]bool{}
+			for _, flag := range []string{"api-port", "http-port", "https-port", "registry-port"} {
+				o.fixed[flag] = cmd.Flags().Changed(flag)
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	nameFlag(cmd, &o.name)
+	f := cmd.Flags()
+	f.StringVar(&o.source, "source", "", "checkout of workshopctl to build from (default: $WORKSHOP_SANDBOX_SOURCE, else the one around the working directory or this program)")
+	f.BoolVar(&o.controlPlane, "control-plane", false, "start only etcd, the API server and its controllers, empty, for tests")
+	f.StringSliceVar(&o.images, "images", allImages, "images to have in the registry, or none")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take to become ready, after all is built")
+	f.IntVar(&o.ports.API, "api-port", 0, "port of 127.0.0.1 for the API server (default: the last one, 6443, or a free one)")
+	f.IntVar(&o.ports.HTTP, "http-port", 0, "port for the ingress, http (default: the last one, 8080, or a free one)")
+	f.IntVar(&o.ports.HTTPS, "https-port", 0, "port for the ingress, https (default: the last one, 8443, or a free one)")
+	f.IntVar(&o.ports.Registry, "registry-port", 0, "port for the registry (default: the last one, or a free one)")
+	// A detached sandbox is what there is; scripts may say so.
+	f.Bool("detach", true, "leave it running in the background")
+	_ = f.MarkHidden("detach")
+	return cmd
+}
+
+// step prints a line of progress with the time since the start.
+func (o *upOptions) step(format string, args ...any) {
+	o.printing.Lock()
+	defer o.printing.Unlock()
+	fmt.Fprintf(o.streams.Err, "%6.1fs  %s\n", time.Since(o.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (o *upOptions) run(ctx context.Context) error {
+	o.start = time.Now()
+	dirs, err := dirsOf(o.name)
+	if err != nil {
+		return err
+	}
+	if len(o.images) == 1 && o.images[0] == "none" {
+		o.images = nil
+	} else if !slices.Contains(o.images, image.Pause) {
+		o.images = append([]string{image.Pause}, o.images...) // no pod without it
+	}
+	src, srcErr := source(o.source)
+	cache, cacheErr := host.CacheDir()
+	if err := host.Preflight(host.ThisMachine(), o.need(dirs, cache), srcErr, cacheErr); err != nil {
+		return err
+	}
+	lock, err := host.Acquire(dirs.Lock, strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "))
+	if err != nil {
+		return fmt.Errorf("start sandbox %s: %w", o.name, err)
+	}
+	defer lock.Release()
+	if err := o.up(ctx, dirs, src, cache); err != nil {
+		return fmt.Errorf("start sandbox %s: %w", o.name, err)
+	}
+	return nil
+}
+
+// need: figures are what a first run was seen to take, and some more.
+func (o *upOptions) need(dirs host.Dirs, cache string) host.Need {
+	need := host.Need{Programs: host.ControlPlanePrograms, GoTool: true, Disk: map[string]uint64{dirs.State: 500e6}}
+	if o.controlPlane {
+		return need
+	}
+	need.Disk[dirs.State] = 5e9
+	need.Programs = slices.Concat(host.ControlPlanePrograms, host.NodePrograms)
+	if len(o.images) > 0 {
+		need.Programs = append(need.Programs, host.BuildPrograms...)
+	}
+	if _, err := os.Stat(filepath.Join(cache, "programs")); err != nil {
+		need.Disk[cache] = 10e9
+	}
+	return need
+}
+
+func (o *upOptions) up(ctx context.Context, dirs host.Dirs, src, cache string) error {
+	// Programs and images are built at the same time; a failure of either
+	// stops the other.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var images []image.Built
+	var building sync.WaitGroup
+	var imagesErr error
+	if !o.controlPlane && len(o.images) > 0 {
+		building.Go(func() {
+			images, imagesErr = image.Build(ctx, image.Options{Source: src, CacheDir: filepath.Join(cache, "images"), Log: o.step}, o.images)
+			if imagesErr != nil {
+				cancel(imagesErr)
+			}
+		})
+	}
+	err := o.start1(ctx, dirs, src, cache)
+	if err != nil {
+		cancel(err)
+	}
+	building.Wait()
+	if imagesErr != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = imagesErr
+	}
+	if err != nil {
+		return err
+	}
+	if len(images) > 0 {
+		if err := o.push(ctx, dirs, images); err != nil {
+			return err
+		}
+	}
+	o.summary(dirs)
+	return nil
+}
+
+// start1 builds the programs, starts the sandbox and waits for it.
+func (o *upOptions) start1(ctx context.Context, dirs host.Dirs, src, cache string) error {
+	old, err := node.LoadConfig(dirs.ConfigFile())
+	if err != nil {
+		return err
+	}
+	cfg, err := o.config(ctx, src, cache)
+	if err != nil {
+		return err
+	}
+	client := node.NewClient(dirs)
+	status, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	cfg.Ports = o.wanted(old.Ports)
+	if status.Running {
+		if o.controlPlane && !old.ControlPlane { // there is more than was asked for
+			cfg.ControlPlane, cfg.Programs = false, old.Programs
+		}
+		switch {
+		case cfg == old && status.Healthy:
+			o.step("%s is running and healthy", o.name)
+			return nil
+		case cfg == old && status.Units != nil:
+			o.step("%s is running and not healthy yet", o.name)
+			return o.wait(ctx, dirs, client)
+		case status.Units != nil && cfg.Executable == old.Executable && cfg.ControlPlane == old.ControlPlane && cfg.Ports == old.Ports:
+			o.step("%s is running; restarting what has changed", o.name)
+			if err := cfg.Save(dirs.ConfigFile()); err != nil {
+				return err
+			}
+			if err := node.Prepare(cfg, dirs); err != nil {
+				return err
+			}
+			if err := client.Reload(ctx); err != nil {
+				return err
+			}
+			return o.wait(ctx, dirs, client)
+		}
+		o.step("%s is running and has changed; restarting it", o.name)
+	}
+	if err := stop(ctx, dirs, status.Running); err != nil {
+		return err
+	}
+	if err := o.spawn(ctx, dirs, cfg, old.Ports); err != nil {
+		return err
+	}
+	return o.wait(ctx, dirs, client)
+}
+
+// config says what should run, and builds what that needs.
+func (o *upOptions) config(ctx context.Context, src, cache string) (node.Config, error) {
+	cfg := node.Config{Name: o.name, ControlPlane: o.controlPlane}
+	exe, err := os.Executable()
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Executable, err = build.HashFile(exe); err != nil {
+		return cfg, err
+	}
+	builder := build.Builder{Source: src, CacheDir: cache, Log: o.step}
+	if cfg.Programs.Kube, err = builder.Build(ctx, build.Kube); err != nil || o.controlPlane {
+		return cfg, err
+	}
+	if cfg.Programs.DNS, err = builder.Build(ctx, build.DNS); err != nil {
+		return cfg, err
+	}
+	cfg.Programs.Registry, err = builder.Build(ctx, build.Registry)
+	return cfg, err
+}
+
+// wanted are the ports given by flags, else those of last time, else 0.
+func (o *upOptions) wanted(last node.Ports) node.Ports {
+	first := func(numbers ...int) int {
+		for _, n := range numbers {
+			if n != 0 {
+				return n
+			}
+		}
+		return 0
+	}
+	p := node.Ports{API: first(o.ports.API, last.API)}
+	if !o.controlPlane || last.HTTPS != 0 {
+		p.HTTP, p.HTTPS, p.Registry = first(o.ports.HTTP, last.HTTP), first(o.ports.HTTPS, last.HTTPS), first(o.ports.Registry, last.Registry)
+	}
+	return p
+}
+
+// listen opens the ports and puts their numbers into the Config.
+func (o *upOptions) listen(ctx context.Context, cfg *node.Config, last node.Ports) ([]*os.File, error) {
+	ports := []struct {
+		host.Port
+		number        *int
+		initial, last int
+	}{
+		{host.Port{Purpose: "API server", Flag: "--api-port"}, &cfg.Ports.API, defaultPorts.API, last.API},
+		{host.Port{Purpose: "ingress (http)", Flag: "--http-port"}, &cfg.Ports.HTTP, defaultPorts.HTTP, last.HTTP},
+		{host.Port{Purpose: "ingress (https)", Flag: "--https-port"}, &cfg.Ports.HTTPS, defaultPorts.HTTPS, last.HTTPS},
+		{host.Port{Purpose: "registry", Flag: "--registry-port"}, &cfg.Ports.Registry, defaultPorts.Registry, last.Registry},
+	}
+	if cfg.ControlPlane {
+		ports = ports[:1]
+	}
+	var files []*os.File
+	var problems []error
+	for _, p := range ports {
+		p.Number, p.Fixed = *p.number, o.fixed[strings.TrimPrefix(p.Flag, "--")]
+		if p.Number == 0 {
+			p.Number = p.initial
+		}
+		f, number, err := host.Listen(ctx, p.Port)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if p.last != 0 && number != p.last && !p.Fixed {
+			o.step("port %d is in use now: the %s has %d from here on", p.last, p.Purpose, number)
+		}
+		*p.number = number
+		files = append(files, f)
+	}
+	if err := errors.Join(problems...); err != nil {
+		closeAll(files)
+		return nil, err
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// spawn starts the sandbox's first process.
+func (o *upOptions) spawn(ctx context.Context, dirs host.Dirs, cfg node.Config, last node.Ports) error {
+	files, err := o.listen(ctx, &cfg, last)
+	if err != nil {
+		return err
+	}
+	defer closeAll(files)
+	for _, dir := range []string{dirs.State, dirs.Run, dirs.Logs()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := cfg.Save(dirs.ConfigFile()); err != nil {
+		return err
+	}
+	if err := node.Prepare(cfg, dirs); err != nil {
+		return err
+	}
+	if err := node.PrepareCgroups(dirs); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(supervise.LogFile(dirs.Logs(), supervisorLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	process, err := host.Spawn([]string{exe, "internal-init", o.name}, log, files)
+	if err != nil {
+		return err
+	}
+	o.step("started process %d", process.PID)
+	return process.Save(dirs.ProcessFile())
+}
+
+const supervisorLog = "supervisor"
+
+// A program that ended this often isn't going to get ready.
+const hopeless = 5
+
+// wait returns when the sandbox is healthy, and tells what gets ready.
+func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("it is not ready after %s", o.timeout))
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	told := map[string]bool{}
+	var last node.Status
+	for {
+		status, err := client.Status(ctx)
+		if err == nil {
+			last = status
+			if !status.Running {
+				return fmt.Errorf("its first process ended; the last lines of %s:\n%s", supervise.LogFile(dirs.Logs(), supervisorLog), supervise.Tail(supervise.LogFile(dirs.Logs(), supervisorLog), 10))
+			}
+			for _, u := range status.Units {
+				if u.State == supervise.Ready && !told[u.Name] {
+					told[u.Name] = true
+					o.step("%s is ready", u.Name)
+				}
+				if u.Restarts >= hopeless && u.State != supervise.Ready {
+					return fmt.Errorf("%s ended %d times: %s", u.Name, u.Restarts, u.Error)
+				}
+			}
+			if status.Healthy {
+				if !status.ControlPlane {
+					o.step("the node is Ready")
+				}
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w%s", context.Cause(ctx), unready(last))
+		case <-tick.C:
+		}
+	}
+}
+
+// unready lists what a sandbox waits for.
+func unready(status node.Status) string {
+	var b strings.Builder
+	for _, u := range status.Units {
+		if u.State != supervise.Ready {
+			fmt.Fprintf(&b, "\n  %s is %s: %s", u.Name, u.State, u.Error)
+		}
+	}
+	if status.Node != "" && status.Node != "Ready" {
+		fmt.Fprintf(&b, "\n  the node: %s", status.Node)
+	}
+	return b.String()
+}
+
+// push brings the images into the registry and notes their names.
+func (o *upOptions) push(ctx context.Context, dirs host.Dirs, images []image.Built) error {
+	cfg, err := node.LoadConfig(dirs.ConfigFile())
+	if err != nil {
+		return err
+	}
+	registry := net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Ports.Registry))
+	refs := make([]string, 0, len(images))
+	for _, b := range images {
+		if err := image.Push(ctx, b, registry); err != nil {
+			return fmt.Errorf("push %s: %w", b.Ref, err)
+		}
+		refs = append(refs, b.Ref)
+	}
+	o.step("%d images are in the registry", len(images))
+	data, err := json.Marshal(refs)
+	if err != nil {
+		return err
+	}
+	return host.WriteFile(dirs.ImagesFile(), data, 0o644)
+}
+
+// summary says how to go on.
+func (o *upOptions) summary(dirs host.Dirs) {
+	cfg, err := node.LoadConfig(dirs.ConfigFile())
+	if err != nil {
+		return
+	}
+	named := ""
+	if o.name != DefaultName {
+		named = " --name " + o.name
+	}
+	self := os.Args[0]
+	fmt.Fprintf(o.streams.Err, "\nSandbox %s is ready.\n", o.name)
+	fmt.Fprintf(o.streams.Err, "  use it      eval \"$(%s env%s)\"\n", self, named)
+	fmt.Fprintf(o.streams.Err, "  kubectl     KUBECONFIG=%s\n", dirs.Kubeconfig())
+	if !cfg.ControlPlane {
+		fmt.Fprintf(o.streams.Err, "  ingress     https://ANYTHING.%s:%d  and  http://ANYTHING.%s:%d\n", cfg.Domain(), cfg.Ports.HTTPS, cfg.Domain(), cfg.Ports.HTTP)
+		fmt.Fprintf(o.streams.Err, "  its CA      %s\n", dirs.CA())
+	}
+	fmt.Fprintf(o.streams.Err, "  stop it     %s down%s\n", self, named)
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/workshopctl/workshopctl/sandbox/host"
+	"github.com/workshopctl/workshopctl/sandbox/supervise"
+)
+
+// Status is how a sandbox is.
+type Status struct {
+	Name         string `json:"name"`
+	Running      bool   `json:"running"`
+	Healthy      bool   `json:"healthy"`
+	ControlPlane bool   `json:"controlPlane"`
+	// PID of the sandbox's first process on the host.
+	PID     int       `json:"pid,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	Ports   Ports     `json:"ports"`
+	// Node is "Ready", or why it isn't.
+	Node  string             `json:"node,omitempty"`
+	Units []supervise.Status `json:"units,omitempty"`
+}
+
+type supervisor struct {
+	*supervise.Supervisor
+	node     node
+	started  time.Time
+	unitsCtx context.Context //nolint:containedctx // it is as long-lived as the supervisor
+	stop     context.CancelFunc
+}
+
+// serve answers on the control socket until ctx ends.
+func (s *supervisor) serve(ctx context.Context) error {
+	socket := s.node.dirs.Socket()
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s.status(r.Context()))
+	})
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+		cfg, err := LoadConfig(s.node.dirs.ConfigFile())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		s.node.Config = cfg
+		s.Apply(s.unitsCtx, s.node.units())
+	})
+	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { s.stop() })
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s *supervisor) status(ctx context.Context) Status {
+	status := Status{Name: s.node.Name, Running: true, ControlPlane: s.node.ControlPlane, Ports: s.node.Ports, Started: s.started, Healthy: true}
+	node := make(chan string, 1)
+	go func() { node <- s.nodeStatus(ctx) }()
+	status.Units = s.Status(ctx)
+	for _, u := range status.Units {
+		status.Healthy = status.Healthy && u.State == supervise.Ready
+	}
+	status.Node = <-node
+	status.Healthy = status.Healthy && (s.node.ControlPlane || status.Node == nodeReady)
+	return status
+}
+
+const nodeReady = "Ready"
+
+// nodeStatus says whether the node is ready. What it said in an earlier life
+// of the sandbox doesn't count.
+func (s *supervisor) nodeStatus(ctx context.Context) string {
+	if s.node.ControlPlane {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	rc, err := clientcmd.BuildConfigFromFlags("", s.node.etc("admin.kubeconfig"))
+	if err != nil {
+		return err.Error()
+	}
+	client, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return err.Error()
+	}
+	n, err := client.CoreV1().Nodes().Get(ctx, s.node.Name, metav1.GetOptions{})
+	if err != nil {
+		return err.Error()
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type != corev1.NodeReady {
+			continue
+		}
+		if c.LastHeartbeatTime.Time.Before(s.started.Truncate(time.Second)) {
+			return "the kubelet hasn't reported since the start"
+		}
+		if c.Status == corev1.ConditionTrue {
+			return nodeReady
+		}
+		return c.Message
+	}
+	return "the kubelet hasn't reported yet"
+}
+
+// Client talks to the supervisor of a sandbox.
+type Client struct {
+	dirs host.Dirs
+	http *http.Client
+}
+
+// NewClient returns a client; it connects at the first call.
+func NewClient(dirs host.Dirs) *Client {
+	return &Client{dirs, &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", dirs.Socket())
+		},
+	}}}
+}
+
+// Status asks how the sandbox is. It is no error if it isn't running.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	cfg, err := LoadConfig(c.dirs.ConfigFile())
+	if err != nil {
+		return Status{}, err
+	}
+	down := Status{Name: c.dirs.Name, ControlPlane: cfg.ControlPlane, Ports: cfg.Ports}
+	process, err := host.LoadProcess(c.dirs.ProcessFile())
+	if err != nil {
+		return Status{}, err
+	}
+	if !process.Alive() {
+		return down, nil
+	}
+	body, err := c.call(ctx, http.MethodGet, "status")
+	if err != nil {
+		down.Running, down.PID, down.Node = true, process.PID, "the supervisor doesn't answer: "+err.Error()
+		return down, nil //nolint:nilerr // the status says it
+	}
+	var status Status
+	if err := json.Unmarshal(body, &status); err != nil {
+		return Status{}, err
+	}
+	status.PID = process.PID
+	return status, nil
+}
+
+// Reload makes the supervisor restart what is different in the Config on disk.
+func (c *Client) Reload(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodPost, "reload")
+	return err
+}
+
+// Stop asks the supervisor to end the pods and programs, and itself. It
+// doesn't wait for that.
+func (c *Client) Stop(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodPost, "stop")
+	return err
+}
+
+func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://sandbox/"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the supervisor answers %s: %s", resp.Status, strings.TrimSpace(string(body)))
+	}
+	return body, err
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/workshopctl/workshopctl/sandbox/host"
+	"github.com/workshopctl/workshopctl/sandbox/ingress"
+	"github.com/workshopctl/workshopctl/sandbox/storage"
+	"github.com/workshopctl/workshopctl/sandbox/supervise"
+)
+
+// Names of the units, which are those of their logs too.
+const (
+	unitEtcd              = "etcd"
+	unitAPIServer         = "kube-apiserver"
+	unitControllerManager = "kube-controller-manager"
+	unitScheduler         = "kube-scheduler"
+	unitContainerd        = "containerd"
+	unitKubelet           = "kubelet"
+	unitKubeProxy         = "kube-proxy"
+	unitCoreDNS           = "coredns"
+	unitRegistry          = "registry"
+	unitPrivateRegistry   = "registry-private"
+	unitIngress           = "ingress"
+	unitStorage           = "storage"
+)
+
+const etcdURL = "http://127.0.0.1:2379"
+
+// units are the programs of the sandbox in the order that they need each
+// other.
+func (n node) units() []supervise.Unit {
+	units := []supervise.Unit{
+		n.program(unitEtcd, nil, healthy(etcdURL+"/health"), "etcd",
+			"--data-dir="+n.etcdDir(), "--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
+			"--listen-peer-urls=http://127.0.0.1:2380", "--log-level=warn",
+			// A crash of the machine may cost the sandbox; waiting for its disk at each write costs all the time.
+			"--unsafe-no-fsync"),
+		n.program(unitAPIServer, []string{unitEtcd}, healthy(fmt.Sprintf("https://%s:%d/readyz", Address, apiPort)), n.Programs.Kube, "kube-apiserver",
+			"--etcd-servers="+etcdURL, "--service-cluster-ip-range="+serviceRange, "--advertise-address="+Address,
+			"--secure-port="+strconv.Itoa(apiPort), "--tls-cert-file="+n.pki("apiserver.crt"), "--tls-private-key-file="+n.pki("apiserver.key"), "--client-ca-file="+n.pki("ca.crt"),
+			"--service-account-issuer=https://kubernetes.default.svc.cluster.local", "--service-account-key-file="+n.pki("service-accounts.pub"), "--service-account-signing-key-file="+n.pki("service-accounts.key"),
+			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+			"--kubelet-client-certificate="+n.pki("apiserver-kubelet.crt"), "--kubelet-client-key="+n.pki("apiserver-kubelet.key"), "--kubelet-certificate-authority="+n.pki("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+			// Debian's etcd 3.4 can't report progress, and lists by watch would wait for it.
+			"--feature-gates=WatchList=false"),
+		n.program(unitControllerManager, []string{unitAPIServer}, healthy("https://127.0.0.1:10257/healthz"), n.Programs.Kube, "kube-controller-manager",
+			"--kubeconfig="+n.etc("controller-manager.kubeconfig"), "--service-account-private-key-file="+n.pki("service-accounts.key"), "--root-ca-file="+n.pki("ca-bundle.crt"),
+			"--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1"),
+	}
+	if n.ControlPlane {
+		return units
+	}
+	return append(units,
+		n.program(unitScheduler, []string{unitAPIServer}, healthy("https://127.0.0.1:10259/healthz"), n.Programs.Kube, "kube-scheduler",
+			"--kubeconfig="+n.etc("scheduler.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"),
+		n.program(unitContainerd, nil, answers("unix", runtimeSocket), "containerd", "--config", n.etc("containerd.toml")),
+		n.program(unitKubelet, []string{unitContainerd, unitAPIServer}, healthy("http://127.0.0.1:10248/healthz"), n.Programs.Kube, "kubelet",
+			"--config="+n.etc("kubelet.yaml"), "--kubeconfig="+n.etc("node.kubeconfig"), "--hostname-override="+n.Name, "--node-ip="+Address),
+		n.program(unitKubeProxy, []string{unitAPIServer}, healthy("http://127.0.0.1:10256/livez"), n.Programs.Kube, "kube-proxy", "--config="+n.etc("kube-proxy.yaml")),
+		n.program(unitCoreDNS, []string{unitAPIServer}, resolves("kubernetes.default.svc.cluster.local"), n.Programs.DNS, "-conf", n.etc("Corefile")),
+		n.program(unitRegistry, nil, answers("tcp", net.JoinHostPort(Address, strconv.Itoa(registryPort))), n.Programs.Registry,
+			"--addr", net.JoinHostPort(Address, strconv.Itoa(registryPort)), "--root", n.state("registry")),
+		// The same images behind a login.
+		n.program(unitPrivateRegistry, nil, answers("tcp", net.JoinHostPort(Address, strconv.Itoa(privateRegistryPort))), n.Programs.Registry,
+			"--addr", net.JoinHostPort(Address, strconv.Itoa(privateRegistryPort)), "--root", n.state("registry"), "--htpasswd-user", registryUser, "--htpasswd-password-file", n.etc("registry-password")),
+		supervise.Unit{Name: unitIngress, After: []string{unitAPIServer}, Task: n.ingress, Ready: answers("tcp", net.JoinHostPort(Address, strconv.Itoa(n.Ports.HTTPS)))},
+		supervise.Unit{Name: unitStorage, After: []string{unitAPIServer}, Task: n.storage},
+	)
+}
+
+// etcdDir: a control plane by itself is for tests, which want it empty.
+func (n node) etcdDir() string {
+	if n.ControlPlane {
+		return "/run/etcd"
+	}
+	return n.state("etcd")
+}
+
+func (n node) program(name string, after []string, ready func(context.Context) error, args ...string) supervise.Unit {
+	return supervise.Unit{Name: name, After: after, Ready: ready, Args: args, Env: host.Environment()}
+}
+
+func (n node) ingress(ctx context.Context, out io.Writer) error {
+	rc, err := clientcmd.BuildConfigFromFlags("", n.etc("admin.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	return ingress.Run(ctx, rc, ingress.Config{
+		Dir: filepath.Join(n.dirs.Run, "ingress"), HTTPPort: n.Ports.HTTP, HTTPSPort: n.Ports.HTTPS,
+		CertPEM: n.pki("ingress.pem"), ClassName: IngressClass, Address: Address, Log: logger(out),
+	})
+}
+
+func (n node) storage(ctx context.Context, out io.Writer) error {
+	rc, err := clientcmd.BuildConfigFromFlags("", n.etc("admin.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	return storage.Run(ctx, rc, storage.Config{Root: n.state("volumes"), NodeName: n.Name, ClassName: StorageClass, Log: logger(out)})
+}
+
+func logger(out io.Writer) func(string, ...any) {
+	return log.New(out, "", log.LstdFlags|log.Lmsgprefix).Printf
+}
+
+// The programs' own certificates are those that they made up, on loopback.
+var insecure = &http.Client{Transport: &http.Transport{
+	Proxy:             nil,
+	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // a probe on loopback that carries no secret
+	DisableKeepAlives: true,
+}}
+
+// healthy asks a URL and expects 200.
+func healthy(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := insecure.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			body, _ := io.ReadAll(io.LimitReader(resp.Body, 2000)) //nolint:errcheck // the status says it
+			return fmt.Errorf("%s answers %s: %s", url, resp.Status, body)
+		}
+		return nil
+	}
+}
+
+// answers connects.
+func answers(network, address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+}
+
+// resolves asks the sandbox's own DNS server.
+func resolves(name string) func(context.Context) error {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(Address, "53"))
+	}}
+	return func(ctx context.Context) error {
+		addresses, err := resolver.LookupHost(ctx, name+".")
+		if err == nil && len(addresses) == 0 {
+			err = errors.New("DNS answers without an address for " + name)
+		}
+		return err
+	}
+}
