@@ -131,44 +131,63 @@ func (o *upOptions) need(dirs host.Dirs, cache string) host.Need {
 	return need
 }
 
+// up does two things at the same time, as each has its waits: it builds the
+// programs and starts the sandbox, and it builds the images and pushes them
+// once there is a registry. A failure of either stops the other.
 func (o *upOptions) up(ctx context.Context, dirs host.Dirs, src, cache string) error {
-	// Programs and images are built at the same time; a failure of either
-	// stops the other.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var images []image.Built
-	var building sync.WaitGroup
-	var imagesErr error
+	var work sync.WaitGroup
+	registry := make(chan string, 1) // its address, once it answers
+	work.Go(func() {
+		if err := o.startSandbox(ctx, dirs, src, cache, registry); err != nil {
+			cancel(err) // the first cause is kept
+		}
+	})
 	if !o.controlPlane && len(o.images) > 0 {
-		building.Go(func() {
-			images, imagesErr = image.Build(ctx, image.Options{Source: src, CacheDir: filepath.Join(cache, "images"), Log: o.step}, o.images)
-			if imagesErr != nil {
-				cancel(imagesErr)
+		work.Go(func() {
+			if err := o.loadImages(ctx, dirs, src, cache, registry); err != nil {
+				cancel(err)
 			}
 		})
 	}
-	err := o.start1(ctx, dirs, src, cache)
-	if err != nil {
-		cancel(err)
-	}
-	building.Wait()
-	if imagesErr != nil && (err == nil || errors.Is(err, context.Canceled)) {
-		err = imagesErr
-	}
-	if err != nil {
+	work.Wait()
+	if err := context.Cause(ctx); err != nil {
 		return err
-	}
-	if len(images) > 0 {
-		if err := o.push(ctx, dirs, images); err != nil {
-			return err
-		}
 	}
 	o.summary(dirs)
 	return nil
 }
 
-// start1 builds the programs, starts the sandbox and waits for it.
-func (o *upOptions) start1(ctx context.Context, dirs host.Dirs, src, cache string) error {
+// loadImages brings the images into the registry and notes their names.
+func (o *upOptions) loadImages(ctx context.Context, dirs host.Dirs, src, cache string, registry <-chan string) error {
+	images, err := image.Build(ctx, image.Options{Source: src, CacheDir: filepath.Join(cache, "images"), Log: o.step}, o.images)
+	if err != nil {
+		return err
+	}
+	var addr string
+	select {
+	case addr = <-registry:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	refs := make([]string, 0, len(images))
+	for _, b := range images {
+		if err := image.Push(ctx, b, addr); err != nil {
+			return fmt.Errorf("push %s: %w", b.Ref, err)
+		}
+		refs = append(refs, b.Ref)
+	}
+	o.step("%d images are in the registry", len(images))
+	data, err := json.Marshal(refs)
+	if err != nil {
+		return err
+	}
+	return host.WriteFile(dirs.ImagesFile(), data, 0o644)
+}
+
+// startSandbox builds the programs, starts the sandbox and waits for it.
+func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache string, registry chan<- string) error {
 	old, err := node.LoadConfig(dirs.ConfigFile())
 	if err != nil {
 		return err
@@ -190,10 +209,11 @@ func (o *upOptions) start1(ctx context.Context, dirs host.Dirs, src, cache strin
 		switch {
 		case cfg == old && status.Healthy:
 			o.step("%s is running and healthy", o.name)
+			registry <- registryAddress(status.Ports)
 			return nil
 		case cfg == old && status.Units != nil:
 			o.step("%s is running and not healthy yet", o.name)
-			return o.wait(ctx, dirs, client)
+			return o.wait(ctx, dirs, client, registry)
 		case status.Units != nil && cfg.Executable == old.Executable && cfg.ControlPlane == old.ControlPlane && cfg.Ports == old.Ports:
 			o.step("%s is running; restarting what has changed", o.name)
 			if err := cfg.Save(dirs.ConfigFile()); err != nil {
@@ -205,7 +225,7 @@ func (o *upOptions) start1(ctx context.Context, dirs host.Dirs, src, cache strin
 			if err := client.Reload(ctx); err != nil {
 				return err
 			}
-			return o.wait(ctx, dirs, client)
+			return o.wait(ctx, dirs, client, registry)
 		}
 		o.step("%s is running and has changed; restarting it", o.name)
 	}
@@ -215,7 +235,7 @@ func (o *upOptions) start1(ctx context.Context, dirs host.Dirs, src, cache strin
 	if err := o.spawn(ctx, dirs, cfg, old.Ports); err != nil {
 		return err
 	}
-	return o.wait(ctx, dirs, client)
+	return o.wait(ctx, dirs, client, registry)
 }
 
 // config says what should run, and builds what that needs.
@@ -346,7 +366,7 @@ const supervisorLog = "supervisor"
 const hopeless = 5
 
 // wait returns when the sandbox is healthy, and tells what gets ready.
-func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Client) error {
+func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Client, registry chan<- string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("it is not ready after %s", o.timeout))
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -364,6 +384,9 @@ func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Clien
 				if u.State == supervise.Ready && !told[u.Name] {
 					told[u.Name] = true
 					o.step("%s is ready", u.Name)
+					if u.Name == node.Registry {
+						registry <- registryAddress(status.Ports)
+					}
 				}
 				if u.Restarts >= hopeless && u.State != supervise.Ready {
 					return fmt.Errorf("%s ended %d times: %s", u.Name, u.Restarts, u.Error)
@@ -398,26 +421,8 @@ func unready(status node.Status) string {
 	return b.String()
 }
 
-// push brings the images into the registry and notes their names.
-func (o *upOptions) push(ctx context.Context, dirs host.Dirs, images []image.Built) error {
-	cfg, err := node.LoadConfig(dirs.ConfigFile())
-	if err != nil {
-		return err
-	}
-	registry := net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Ports.Registry))
-	refs := make([]string, 0, len(images))
-	for _, b := range images {
-		if err := image.Push(ctx, b, registry); err != nil {
-			return fmt.Errorf("push %s: %w", b.Ref, err)
-		}
-		refs = append(refs, b.Ref)
-	}
-	o.step("%d images are in the registry", len(images))
-	data, err := json.Marshal(refs)
-	if err != nil {
-		return err
-	}
-	return host.WriteFile(dirs.ImagesFile(), data, 0o644)
+func registryAddress(p node.Ports) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.Registry))
 }
 
 // summary says how to go on.

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/workshopctl/workshopctl/sandbox/host"
 )
@@ -150,50 +149,55 @@ func (n node) kubeconfig(name, server string) string {
 		}
 		return base64.StdEncoding.EncodeToString(data)
 	}
-	return strings.NewReplacer("NAME", "sandbox-"+n.Name, "SERVER", server, "CA", encode("ca.crt"), "CERT", encode(name+".crt"), "KEY", encode(name+".key")).Replace(`apiVersion: v1
+	return fill(map[string]string{"NAME": "sandbox-" + n.Name, "SERVER": server, "CA": encode("ca.crt"), "CERT": encode(name + ".crt"), "KEY": encode(name + ".key")}, `apiVersion: v1
 kind: Config
 clusters:
-- name: NAME
+- name: $NAME
   cluster:
-    server: SERVER
-    certificate-authority-data: CA
+    server: $SERVER
+    certificate-authority-data: $CA
 users:
-- name: NAME
+- name: $NAME
   user:
-    client-certificate-data: CERT
-    client-key-data: KEY
+    client-certificate-data: $CERT
+    client-key-data: $KEY
 contexts:
-- name: NAME
+- name: $NAME
   context:
-    cluster: NAME
-    user: NAME
-current-context: NAME
+    cluster: $NAME
+    user: $NAME
+current-context: $NAME
 `)
+}
+
+// fill puts values in the place of $NAME.
+func fill(values map[string]string, text string) string {
+	return os.Expand(text, func(name string) string { return values[name] })
 }
 
 // containerd's configuration. OOM scores stay as they are, for a container's
 // can't be lowered by a sandbox inside a container; the registries are those
 // of certs.d, and any other has no route.
 func (n node) containerd() string {
-	return strings.NewReplacer("STATE", n.dirs.State, "PAUSE", RegistryHost+"/workshop/pause:1", "SOCKET", runtimeSocket).Replace(`version = 2
+	return fill(map[string]string{"STATE": n.dirs.State, "PAUSE": RegistryHost + "/workshop/pause:1", "SOCKET": runtimeSocket}, `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
 oom_score = 0
 disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 
 [grpc]
-  address = "SOCKET"
+  address = "$SOCKET"
 
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "PAUSE"
+  sandbox_image = "$PAUSE"
   restrict_oom_score_adj = true
 
   [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "STATE/certs.d"
+    config_path = "$STATE/certs.d"
 
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "STATE/cni"
+    conf_dir = "$STATE/cni"
 
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
@@ -230,25 +234,25 @@ const cni = `{
 // kubelet's configuration. It must run on a nearly full disk, with swap, and
 // under the version of control groups that the machine has.
 func (n node) kubelet() string {
-	return strings.NewReplacer("CGROUP", n.dirs.Cgroup(), "PKI", n.state("pki"), "RESOLV", n.etc("resolv.conf"), "ADDRESS", Address, "SOCKET", runtimeSocket).Replace(`apiVersion: kubelet.config.k8s.io/v1beta1
+	return fill(map[string]string{"CGROUP": n.dirs.Cgroup(), "PKI": n.state("pki"), "RESOLV": n.etc("resolv.conf"), "ADDRESS": Address, "SOCKET": runtimeSocket}, `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: ADDRESS
+address: $ADDRESS
 authentication:
   anonymous: {enabled: false}
   webhook: {enabled: true}
-  x509: {clientCAFile: PKI/ca.crt}
+  x509: {clientCAFile: $PKI/ca.crt}
 authorization: {mode: Webhook}
-tlsCertFile: PKI/kubelet.crt
-tlsPrivateKeyFile: PKI/kubelet.key
+tlsCertFile: $PKI/kubelet.crt
+tlsPrivateKeyFile: $PKI/kubelet.key
 cgroupDriver: cgroupfs
-cgroupRoot: CGROUP
+cgroupRoot: $CGROUP
 failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
 clusterDomain: cluster.local
-clusterDNS: [ADDRESS]
-resolvConf: RESOLV
-containerRuntimeEndpoint: unix://SOCKET
+clusterDNS: [$ADDRESS]
+resolvConf: $RESOLV
+containerRuntimeEndpoint: unix://$SOCKET
 maxPods: 250
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%}
 imageGCHighThresholdPercent: 100
@@ -258,13 +262,13 @@ maxParallelImagePulls: 3
 }
 
 func (n node) kubeProxy() string {
-	return strings.NewReplacer("KUBECONFIG", n.etc("proxy.kubeconfig"), "NAME", n.Name, "PODS", podRange, "ADDRESS", Address).Replace(`apiVersion: kubeproxy.config.k8s.io/v1alpha1
+	return fill(map[string]string{"KUBECONFIG": n.etc("proxy.kubeconfig"), "NAME": n.Name, "PODS": podRange, "ADDRESS": Address}, `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-clientConnection: {kubeconfig: KUBECONFIG}
+clientConnection: {kubeconfig: $KUBECONFIG}
 mode: iptables
-hostnameOverride: NAME
-clusterCIDR: PODS
-bindAddress: ADDRESS
+hostnameOverride: $NAME
+clusterCIDR: $PODS
+bindAddress: $ADDRESS
 iptables: {localhostNodePorts: false, minSyncPeriod: 0s, syncPeriod: 30s}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 `)
@@ -275,26 +279,26 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 // others don't exist: there is no way out of the sandbox, and a program that
 // tries is told so at once.
 func (n node) corefile() string {
-	return strings.NewReplacer("DOMAIN", n.Domain(), "ADDRESS", Address, "KUBECONFIG", n.etc("admin.kubeconfig")+" sandbox-"+n.Name).Replace(`cluster.local:53 in-addr.arpa:53 {
-  bind ADDRESS
+	return fill(map[string]string{"DOMAIN": n.Domain(), "ADDRESS": Address, "KUBECONFIG": n.etc("admin.kubeconfig") + " sandbox-" + n.Name}, `cluster.local:53 in-addr.arpa:53 {
+  bind $ADDRESS
   errors
   kubernetes cluster.local in-addr.arpa {
-    kubeconfig KUBECONFIG
+    kubeconfig $KUBECONFIG
     ttl 5
   }
 }
-DOMAIN:53 {
-  bind ADDRESS
+$DOMAIN:53 {
+  bind $ADDRESS
   errors
   template IN A {
-    answer "{{ .Name }} 5 IN A ADDRESS"
+    answer "{{ .Name }} 5 IN A $ADDRESS"
   }
   template ANY ANY {
     rcode NOERROR
   }
 }
 .:53 {
-  bind ADDRESS
+  bind $ADDRESS
   errors
   template ANY ANY {
     rcode NXDOMAIN

@@ -32,11 +32,13 @@ const (
 	unitKubelet           = "kubelet"
 	unitKubeProxy         = "kube-proxy"
 	unitCoreDNS           = "coredns"
-	unitRegistry          = "registry"
 	unitPrivateRegistry   = "registry-private"
 	unitIngress           = "ingress"
 	unitStorage           = "storage"
 )
+
+// Registry is the unit that images are pushed to.
+const Registry = "registry"
 
 const etcdURL = "http://127.0.0.1:2379"
 
@@ -72,7 +74,7 @@ func (n node) units() []supervise.Unit {
 			"--config="+n.etc("kubelet.yaml"), "--kubeconfig="+n.etc("node.kubeconfig"), "--hostname-override="+n.Name, "--node-ip="+Address),
 		n.program(unitKubeProxy, []string{unitAPIServer}, healthy("http://127.0.0.1:10256/livez"), n.Programs.Kube, "kube-proxy", "--config="+n.etc("kube-proxy.yaml")),
 		n.program(unitCoreDNS, []string{unitAPIServer}, resolves("kubernetes.default.svc.cluster.local"), n.Programs.DNS, "-conf", n.etc("Corefile")),
-		n.program(unitRegistry, nil, answers("tcp", net.JoinHostPort(Address, strconv.Itoa(registryPort))), n.Programs.Registry,
+		n.program(Registry, nil, answers("tcp", net.JoinHostPort(Address, strconv.Itoa(registryPort))), n.Programs.Registry,
 			"--addr", net.JoinHostPort(Address, strconv.Itoa(registryPort)), "--root", n.state("registry")),
 		// The same images behind a login.
 		n.program(unitPrivateRegistry, nil, answers("tcp", net.JoinHostPort(Address, strconv.Itoa(privateRegistryPort))), n.Programs.Registry,
