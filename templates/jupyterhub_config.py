@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from jupyterhub.auth import Authenticator
+from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 
 c = get_config()  # noqa: F821 (JupyterHub puts it there)
 env = os.environ
@@ -68,6 +69,15 @@ def users(variable):
     return {user.strip().lower() for user in env.get(variable, "").split(",") if user.strip()}
 
 
+class Password(SharedPasswordAuthenticator):
+    """One password for all, and a longer one for admins."""
+
+    async def authenticate(self, handler, data):
+        # JupyterHub 5 looks for the name among the admins as it was typed, so
+        # that "Trainer" would get into trainer's session with the password of all.
+        return await super().authenticate(handler, {**data, "username": self.normalize_username(data["username"])})
+
+
 class Anonymous(Authenticator):
     """Makes up a user for each browser that comes without a cookie."""
 
@@ -81,10 +91,10 @@ if anonymous:
     c.JupyterHub.authenticator_class = Anonymous
     c.Anonymous.auto_login = True
 elif env["AUTH"] == "password":
-    c.JupyterHub.authenticator_class = "shared-password"
-    c.SharedPasswordAuthenticator.user_password = env["USER_PASSWORD"]
+    c.JupyterHub.authenticator_class = Password
+    c.Password.user_password = env["USER_PASSWORD"]
     if admins:  # it complains of a password that is nobody's
-        c.SharedPasswordAuthenticator.admin_password = env["ADMIN_PASSWORD"]
+        c.Password.admin_password = env["ADMIN_PASSWORD"]
 else:
     sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows password and anonymous")
 

@@ -136,7 +136,7 @@ func probe(t *testing.T, version string, in render.Input, users ...string) (made
 
 // Each version makes the same session of a Spec; golden files hold it.
 func TestSessions(t *testing.T) {
-	for _, name := range []string{"defaults", "everything", "storage-0", "anonymous", "security-context-constraints"} {
+	for _, name := range []string{"everything", "storage-0", "anonymous", "security-context-constraints"} {
 		in := cases(t)[name]
 		for _, hub := range hubs {
 			t.Run(name+"/"+hub.jupyterhub, func(t *testing.T) {

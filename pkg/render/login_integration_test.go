@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package render_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/workshopctl/workshopctl/pkg/render"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// runningHub is a JupyterHub process with the configuration of a workshop,
+// without a cluster.
+type runningHub struct {
+	url    string
+	secret map[string][]byte
+
+	mu      sync.Mutex
+	log     []string
+	changed chan struct{}
+	ended   chan struct{}
+}
+
+// start runs a hub until the test ends. The proxy that it talks to keeps
+// routes but forwards nothing; the only change to the configuration is the
+// hub's port, which must not be taken by another test.
+func start(t *testing.T, version string, in render.Input) *runningHub {
+	t.Helper()
+	venv := install(t, version)
+	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "{}")
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	t.Cleanup(proxy.Close)
+
+	port := freePort(t)
+	config := filepath.Join(dir, "jupyterhub_config.py")
+	content, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte(strings.ReplaceAll(string(content), ":8081", ":"+port)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := &runningHub{url: "http://127.0.0.1:" + port, secret: secretOf(t, in), changed: make(chan struct{}), ended: make(chan struct{})}
+	command := exec.Command(filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+config,
+		"--JupyterHub.db_url=sqlite:///"+filepath.Join(dir, "hub.sqlite"),
+		"--ConfigurableHTTPProxy.api_url="+proxy.URL)
+	command.Dir, command.Env = dir, env
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the culler goes with it
+	output, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdout = command.Stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(h.ended)
+		for lines := bufio.NewScanner(output); lines.Scan(); {
+			h.mu.Lock()
+			h.log = append(h.log, lines.Text())
+			close(h.changed)
+			h.changed = make(chan struct{})
+			h.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGTERM)
+		<-h.ended
+		_ = command.Wait()
+		if t.Failed() {
+			t.Logf("log of JupyterHub %s:\n%s", version, strings.Join(h.log, "\n"))
+		}
+	})
+	h.wait(t, "JupyterHub is now running")
+	return h
+}
+
+// wait for a line of the hub's log that matches.
+func (h *runningHub) wait(t *testing.T, pattern string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	match := regexp.MustCompile(pattern)
+	for {
+		h.mu.Lock()
+		log, changed := h.log, h.changed
+		h.mu.Unlock()
+		for _, line := range log {
+			if match.MatchString(line) {
+				return line
+			}
+		}
+		select {
+		case <-changed:
+		case <-h.ended:
+			t.Fatalf("the hub ended without logging %q", pattern)
+		case <-ctx.Done():
+			t.Fatalf("the hub didn't log %q", pattern)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// browser keeps cookies and follows no redirects.
+func browser(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func do(t *testing.T, c *http.Client, r *http.Request) (int, http.Header, string) {
+	t.Helper()
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	response, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(body)
+}
+
+func request(t *testing.T, method, address string, form url.Values) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r
+}
+
+var xsrf = regexp.MustCompile(`name="_xsrf" value="([^"]+)"`)
+
+// login fills in the form in a browser of its own; 302 is a success.
+func (h *runningHub) login(t *testing.T, user, password string) int {
+	t.Helper()
+	b := browser(t)
+	_, _, page := do(t, b, request(t, http.MethodGet, h.url+"/hub/login", nil))
+	token := xsrf.FindStringSubmatch(page)
+	if token == nil {
+		t.Fatalf("no form on the login page:\n%s", page)
+	}
+	status, _, _ := do(t, b, request(t, http.MethodPost, h.url+"/hub/login", url.Values{"username": {user}, "password": {password}, "_xsrf": {token[1]}}))
+	return status
+}
+
+// call uses the hub's API as workshopctl does.
+func (h *runningHub) call(t *testing.T, method, path string) (int, string) {
+	t.Helper()
+	r := request(t, method, h.url+"/hub/api"+path, nil)
+	r.Header.Set("Authorization", "token "+string(h.secret[workshop.SecretAPIToken]))
+	status, _, body := do(t, http.DefaultClient, r)
+	return status, body
+}
+
+// as returns the input with the secrets that start takes for the hub's.
+func as(t *testing.T, in render.Input) render.Input {
+	t.Helper()
+	in.Secret = secretOf(t, in)
+	return in
+}
+
+func TestPasswordLogin(t *testing.T) {
+	for _, version := range hubs {
+		t.Run(version.jupyterhub, func(t *testing.T) {
+			h := start(t, version.jupyterhub, as(t, input(func(s *workshop.Spec) {
+				s.AdminUsers = []string{"Trainer"}
+			})))
+			user, admin := string(h.secret[workshop.SecretUserPassword]), string(h.secret[workshop.SecretAdminPassword])
+			for _, c := range []struct {
+				user, password string
+				want           int
+			}{
+				{"jane", user, 302},
+				{"Jane.Doe@example.com", user, 302},
+				{"hub", user, 302},
+				{"jane", "wrong", 403},
+				{"jane", admin, 403},
+				{"trainer", user, 403}, // or anybody could be an admin
+				{"TRAINER", user, 403},
+				{"trainer", admin, 302},
+			} {
+				if got := h.login(t, c.user, c.password); got != c.want {
+					t.Errorf("login of %s with %q: %d, want %d", c.user, c.password, got, c.want)
+				}
+			}
+			h.checkAPI(t)
+			// It asks at its start, and is allowed to.
+			h.wait(t, `200 GET /hub/api/users.* \(idle-culler@`)
+		})
+	}
+}
+
+// checkAPI calls what workshopctl is to use.
+func (h *runningHub) checkAPI(t *testing.T) {
+	t.Helper()
+	status, body := h.call(t, http.MethodGet, "/users")
+	var users []struct {
+		Name  string `json:"name"`
+		Admin bool   `json:"admin"`
+	}
+	if err := json.Unmarshal([]byte(body), &users); err != nil || status != 200 {
+		t.Fatalf("GET /users: %d %v\n%s", status, err, body)
+	}
+	found := false
+	for _, u := range users {
+		found = found || u.Name == "jane.doe@example.com" && !u.Admin
+	}
+	if !found {
+		t.Errorf("jane.doe@example.com isn't among the users: %s", body)
+	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodGet, "/info", 200},
+		{http.MethodPost, "/proxy", 200},
+		{http.MethodGet, "/users/jane", 200},
+		{http.MethodDelete, "/users/jane/server", 204}, // none runs
+		{http.MethodDelete, "/users/jane", 403},
+		{http.MethodPost, "/users/jane/tokens", 403},
+		{http.MethodPost, "/shutdown", 403},
+	} {
+		if status, body := h.call(t, c.method, c.path); status != c.want {
+			t.Errorf("%s %s: %d, want %d\n%s", c.method, c.path, status, c.want, body)
+		}
+	}
+}
+
+func TestAllowedUsers(t *testing.T) {
+	for _, version := range hubs {
+		t.Run(version.jupyterhub, func(t *testing.T) {
+			h := start(t, version.jupyterhub, as(t, input(func(s *workshop.Spec) {
+				s.AdminUsers, s.AllowedUsers, s.IdleTimeout = []string{"trainer"}, []string{"Jane", "$(HOME)"}, "0"
+			})))
+			user := string(h.secret[workshop.SecretUserPassword])
+			for name, want := range map[string]int{"jane": 302, "$(HOME)": 302, "mallory": 403, "": 403} {
+				if got := h.login(t, name, user); got != want {
+					t.Errorf("login of %q: %d, want %d", name, got, want)
+				}
+			}
+			if got := h.login(t, "trainer", string(h.secret[workshop.SecretAdminPassword])); got != 302 {
+				t.Errorf("login of the admin: %d", got)
+			}
+		})
+	}
+}
+
+func TestAnonymousLogin(t *testing.T) {
+	for _, version := range hubs {
+		t.Run(version.jupyterhub, func(t *testing.T) {
+			h := start(t, version.jupyterhub, as(t, input(func(s *workshop.Spec) { s.Auth = workshop.AuthAnonymous })))
+			me := func(b *http.Client) string {
+				status, header, page := do(t, b, request(t, http.MethodGet, h.url+"/hub/login", nil))
+				if status != 302 || header.Get("Location") != "/hub/spawn" {
+					t.Fatalf("GET /hub/login: %d, to %q\n%s", status, header.Get("Location"), page)
+				}
+				status, _, page = do(t, b, request(t, http.MethodGet, h.url+"/hub/home", nil))
+				name := regexp.MustCompile(`guest-[0-9a-f]{12}`).FindString(page)
+				if status != 200 || name == "" {
+					t.Fatalf("GET /hub/home: %d\n%s", status, page)
+				}
+				return name
+			}
+			one, other := browser(t), browser(t)
+			first := me(one)
+			if again := me(one); again != first {
+				t.Errorf("the same browser was %s and is %s", first, again)
+			}
+			if somebody := me(other); somebody == first {
+				t.Errorf("two browsers are %s", first)
+			}
+			h.wait(t, `200 GET /hub/api/users.* \(idle-culler@`)
+			if status, body := h.call(t, http.MethodGet, "/users/"+first); status != 200 {
+				t.Errorf("GET /users/%s: %d %s", first, status, body)
+			}
+		})
+	}
+}
+
+// A hub that can't know how people log in must not start.
+func TestUnknownAuth(t *testing.T) {
+	venv := install(t, hubs[0].jupyterhub)
+	dir, env := hubFiles(t, input(nil), "http://127.0.0.1:1")
+	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+filepath.Join(dir, "jupyterhub_config.py"))
+	command.Dir, command.Env = dir, append(env, "AUTH=magic")
+	out, err := command.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows password and anonymous", "'magic'")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
