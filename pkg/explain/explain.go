@@ -6,6 +6,15 @@
 // pure: it asks nobody and prints nothing.
 package explain
 
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
 // Code names a cause for programs; it is part of `-o json` and never changes
 // its meaning.
 type Code string
@@ -17,13 +26,16 @@ const (
 	ImageInvalid      Code = "image-invalid"
 	RegistryNotFound  Code = "registry-not-found"
 	RegistryTLS       Code = "registry-tls"
+	RegistryLimit     Code = "registry-limit"
 	ImagePull         Code = "image-pull"
 	Quota             Code = "quota"
+	LimitRange        Code = "limit-range"
 	PodSecurity       Code = "pod-security"
 	PodRefused        Code = "pod-refused"
 	Unschedulable     Code = "unschedulable"
 	VolumePending     Code = "volume-pending"
 	VolumeMount       Code = "volume-mount"
+	NodeTrouble       Code = "node-trouble"
 	ContainerConfig   Code = "container-config"
 	ContainerCrash    Code = "container-crash"
 	OutOfMemory       Code = "out-of-memory"
@@ -62,10 +74,82 @@ type Log struct {
 // to set beside it.
 func (f *Failure) Error() string { return f.Object + ": " + f.Cause }
 
-// Clean makes text from the cluster fit for a terminal: control sequences and
-// other characters that don't print are taken out, line breaks and tabs stay.
-func Clean(s string) string { return s }
+// Facts are what the cluster says about one part of a workshop. All are
+// optional.
+type Facts struct {
+	// Now is the time to measure waiting against.
+	Now time.Time
+	// Deployment of the part, and the ReplicaSet of its present template.
+	Deployment *appsv1.Deployment
+	ReplicaSet *appsv1.ReplicaSet
+	// Pods of the present template.
+	Pods []*corev1.Pod
+	// Claims that the pods mount.
+	Claims  []*corev1.PersistentVolumeClaim
+	Ingress *networkingv1.Ingress
+	// IngressClasses of the cluster; nil where the caller may not read them.
+	IngressClasses []*networkingv1.IngressClass
+	// Events of the namespace; those of other objects are ignored.
+	Events []*corev1.Event
+}
 
-// Refusal explains why the API server refused to make an object, nil where
-// the text isn't known. object in words.
-func Refusal(object, message string) *Failure { return nil }
+// Rule finds one kind of cause.
+type Rule struct {
+	// Name for tests and documentation.
+	Name string
+	// Grace is how long the cluster is given to get over it by itself, from
+	// the time that the finding is dated.
+	Grace time.Duration
+	match func(*Facts) []finding
+}
+
+// finding is what a rule has found, and since when it is so. The zero time
+// means long ago; grace, where it isn't 0, takes the place of the rule's.
+type finding struct {
+	failure *Failure
+	since   time.Time
+	grace   time.Duration
+}
+
+// Explain goes through the rules and returns the first cause that has
+// outlasted its grace, or nil. again is then when to ask once more even if
+// nothing changes, because a grace ends; 0 means never.
+func Explain(f Facts) (failure *Failure, again time.Duration) {
+	for _, rule := range Rules() {
+		for _, found := range rule.match(&f) {
+			grace := rule.Grace
+			if found.grace != 0 {
+				grace = found.grace
+			}
+			left := time.Duration(0)
+			if !found.since.IsZero() {
+				left = found.since.Add(grace).Sub(f.Now)
+			}
+			if left <= 0 {
+				return found.failure, 0
+			}
+			if again == 0 || left < again {
+				again = left
+			}
+		}
+	}
+	return nil, again
+}
+
+// eventsOf returns the events about an object with one of the reasons, newest
+// last.
+func (f *Facts) eventsOf(uid types.UID, reasons ...string) []*corev1.Event {
+	var events []*corev1.Event
+	for _, e := range f.Events {
+		if e == nil || e.InvolvedObject.UID != uid {
+			continue
+		}
+		for _, reason := range reasons {
+			if e.Reason == reason {
+				events = append(events, e)
+			}
+		}
+	}
+	sortByTime(events)
+	return events
+}
