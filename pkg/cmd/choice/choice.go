@@ -39,28 +39,28 @@ func settings() []setting {
 		return func(s *workshop.Spec, v string) { *field(s) = v }
 	}
 	return []setting{
-		{flag: "terminal-image", field: "terminalImage", usage: "Image that sessions run", set: text(func(s *workshop.Spec) *string { return &s.TerminalImage })},
-		{flag: "auth", field: "auth", usage: "How attendees log in: password or anonymous (default password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
-		{flag: "admin-users", field: "adminUsers", usage: "`NAMES`, with commas between, of those who may use the hub's admin page", set: func(s *workshop.Spec, v string) { s.AdminUsers = list(v) }},
-		{flag: "allowed-users", field: "allowedUsers", usage: "`NAMES`, with commas between, of those who may log in (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedUsers = list(v) }},
+		{flag: "terminal-image", field: "terminalImage", usage: "`IMAGE` that sessions run", set: text(func(s *workshop.Spec) *string { return &s.TerminalImage })},
+		{flag: "auth", field: "auth", usage: "How attendees log in: `password|anonymous` (default password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
+		{flag: "admin-users", field: "adminUsers", usage: "Who may use the hub's admin page, `NAME,NAME…`", set: func(s *workshop.Spec, v string) { s.AdminUsers = list(v) }},
+		{flag: "allowed-users", field: "allowedUsers", usage: "Who may log in, `NAME,NAME…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedUsers = list(v) }},
 
-		{flag: "storage-size", field: "storage.size", usage: "Size of each attendee's volume; 0 for none (default " + workshop.DefaultStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.Storage.Size })},
-		{flag: "storage-class", field: "storage.className", usage: "StorageClass of the volumes (default the cluster's)", set: text(func(s *workshop.Spec) *string { return &s.Storage.ClassName })},
-		{flag: "hub-storage-size", field: "hubStorageSize", usage: "Size of the volume with the hub's database; 0 for none (default " + workshop.DefaultHubStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.HubStorageSize })},
-		{flag: "memory-request", field: "resources.memoryRequest", usage: "Memory that each session is sure of (default " + workshop.DefaultMemoryRequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryRequest })},
-		{flag: "memory-limit", field: "resources.memoryLimit", usage: "Memory that each session may use (default " + workshop.DefaultMemoryLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryLimit })},
-		{flag: "cpu-request", field: "resources.cpuRequest", usage: "CPU that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},
-		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "CPU that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
+		{flag: "storage-size", field: "storage.size", usage: "`SIZE` of each attendee's volume; 0 for none (default " + workshop.DefaultStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.Storage.Size })},
+		{flag: "storage-class", field: "storage.className", usage: "Storage class, `CLASS`, of the volumes (default the cluster's)", set: text(func(s *workshop.Spec) *string { return &s.Storage.ClassName })},
+		{flag: "hub-storage-size", field: "hubStorageSize", usage: "`SIZE` of the volume with the hub's database; 0 for none (default " + workshop.DefaultHubStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.HubStorageSize })},
+		{flag: "memory-request", field: "resources.memoryRequest", usage: "`MEMORY` that each session is sure of (default " + workshop.DefaultMemoryRequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryRequest })},
+		{flag: "memory-limit", field: "resources.memoryLimit", usage: "`MEMORY` that each session may use (default " + workshop.DefaultMemoryLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryLimit })},
+		{flag: "cpu-request", field: "resources.cpuRequest", usage: "`CPU` that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},
+		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "`CPU` that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
 		{flag: "idle-timeout", field: "idleTimeout", usage: "`TIME` after which an idle session is stopped, its volume stays; 0 for never (default " + string(workshop.DefaultIdleTimeout) + ")", set: func(s *workshop.Spec, v string) { s.IdleTimeout = workshop.Duration(v) }},
 
-		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: ingress or none (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
-		{flag: "host", field: "host", usage: "`NAME`, and port if it isn't the usual one, that browsers use (default NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: text(func(s *workshop.Spec) *string { return &s.Host })},
+		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: `ingress|none` (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
+		{flag: "host", field: "host", usage: "`NAME[:PORT]` that browsers use (default NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: text(func(s *workshop.Spec) *string { return &s.Host })},
 		{flag: "tls-secret", field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
 		{flag: "pull-secret", field: "pullSecret", usage: "`SECRET` to pull the images with", set: text(func(s *workshop.Spec) *string { return &s.PullSecret })},
 
-		{flag: "hub-image", field: "hubImage", usage: "Image of the hub", set: text(func(s *workshop.Spec) *string { return &s.HubImage })},
-		{flag: "proxy-image", field: "proxyImage", usage: "Image of the proxy", set: text(func(s *workshop.Spec) *string { return &s.ProxyImage })},
-		{flag: "gateway-image", field: "gatewayImage", usage: "Image with workshop-terminal", set: text(func(s *workshop.Spec) *string { return &s.GatewayImage })},
+		{flag: "hub-image", field: "hubImage", usage: "`IMAGE` of the hub", set: text(func(s *workshop.Spec) *string { return &s.HubImage })},
+		{flag: "proxy-image", field: "proxyImage", usage: "`IMAGE` of the proxy", set: text(func(s *workshop.Spec) *string { return &s.ProxyImage })},
+		{flag: "gateway-image", field: "gatewayImage", usage: "`IMAGE` with workshop-terminal", set: text(func(s *workshop.Spec) *string { return &s.GatewayImage })},
 	}
 }
 
@@ -96,7 +96,7 @@ func (f *Flags) AddTo(cmd *cobra.Command) {
 		}
 		_ = cmd.RegisterFlagCompletionFunc(s.flag, complete)
 		if s.flag == "idle-timeout" {
-			flags.StringArrayVar(&f.env, flagEnv, nil, "Environment variable of each session, `NAME=VALUE`, or NAME- to remove one; may be repeated")
+			flags.StringArrayVar(&f.env, flagEnv, nil, "`NAME=VALUE` in the environment of each session, or NAME- to remove one; may be repeated")
 			_ = cmd.RegisterFlagCompletionFunc(flagEnv, cobra.NoFileCompletions)
 		}
 	}

@@ -105,12 +105,12 @@ are refused.`,
 	}
 	flags.workshop.AddTo(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&flags.dryRun, "dry-run", dryRunNone, "none, client (print the objects) or server (let the API server check them)")
+	fs.StringVar(&flags.dryRun, "dry-run", dryRunNone, "`none|client|server`: print the objects (client), or let the API server check them (server)")
 	fs.Lookup("dry-run").NoOptDefVal = dryRunClient
 	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{dryRunNone, dryRunClient, dryRunServer}, cobra.ShellCompDirectiveNoFileComp))
 	fs.BoolVar(&flags.skipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the terminal image")
 	fs.BoolVar(&flags.wait, "wait", true, "Wait until the workshop is ready")
-	fs.DurationVar(&flags.timeout, "timeout", DefaultTimeout, "How long to wait")
+	fs.DurationVar(&flags.timeout, "timeout", DefaultTimeout, "How long to wait, as a `TIME`")
 	flags.format.AddFlag(cmd, output.JSON, output.YAML, output.Name)
 	return cmd
 }
@@ -163,7 +163,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	if err != nil {
 		return err
 	}
-	p, err := plan.Make(ctx, f, c, plan.Request{Name: o.Name, Change: o.Change})
+	p, err := plan.Make(ctx, f, c, plan.Request{Verb: "deploy", Name: o.Name, Change: o.Change})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // dryRun prints the objects that a deploy would apply. With a file there is
 // nothing to ask the cluster.
 func dryRun(ctx context.Context, f *factory.Factory, o *Options) error {
-	p, err := Draft(ctx, f, plan.Request{Name: o.Name, Change: o.Change})
+	p, err := Draft(ctx, f, plan.Request{Verb: "deploy", Name: o.Name, Change: o.Change})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -104,4 +105,17 @@ func (f *Factory) complete(cmd *cobra.Command, ask func(context.Context, *Cluste
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// CompleteRecord completes with what the workshop's record has.
+func (f *Factory) CompleteRecord(name *string, pick func(*record.Record) []string) Complete {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return f.complete(cmd, func(ctx context.Context, c *Cluster) ([]string, error) {
+			r, err := f.Workshop(ctx, c, *name)
+			if err != nil {
+				return nil, err
+			}
+			return pick(r), nil
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -109,6 +110,14 @@ func (f *Factory) Say(format string, args ...any) {
 func (f *Factory) Progress() *progress.Progress { return progress.New(f.ErrOut, f.Reword) }
 
 func (f *Factory) loadConfig() (*rest.Config, error) {
+	// Without a kubeconfig the client library would try localhost:8080.
+	raw, err := f.ConfigFlags.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	if len(raw.Clusters) == 0 && *f.ConfigFlags.APIServer == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return nil, kubeconfigError(clientcmd.ErrEmptyConfig)
+	}
 	config, err := f.ConfigFlags.ToRESTConfig()
 	if err != nil {
 		return nil, kubeconfigError(err)

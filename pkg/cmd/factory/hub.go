@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,3 +69,6 @@ func (p patient) Active(ctx context.Context) ([]hub.User, error) {
 	defer cancel()
 	return p.hub.Active(ctx)
 }
+
+// SameUser compares names of users as the hub does.
+func SameUser(a, b string) bool { return strings.EqualFold(a, b) }

@@ -40,7 +40,7 @@ func (f *Format) AddFlag(cmd *cobra.Command, offered ...string) {
 	f.offered = offered
 	shown := strings.Join(offered, "|")
 	shown = strings.Replace(shown, JSONPath, JSONPath+"TEMPLATE", 1)
-	cmd.Flags().StringVarP(&f.value, "output", "o", "", "Output format: "+shown)
+	cmd.Flags().StringVarP(&f.value, "output", "o", "", "Output `FORMAT`: "+shown)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(offered, cobra.ShellCompDirectiveNoFileComp))
 }
 

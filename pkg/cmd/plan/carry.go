@@ -69,9 +69,9 @@ func Carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 // Ctrl-C says no more than that.
 func interrupted(ctx context.Context, p *Plan, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("deploy %s: interrupted: %w", p.Spec.Name, context.Canceled)
+		return p.failed(fmt.Errorf("interrupted: %w", context.Canceled))
 	}
-	return fmt.Errorf("deploy %s: %w", p.Spec.Name, err)
+	return p.failed(err)
 }
 
 func interruptedHint(ctx context.Context, hint string) string {

@@ -8,6 +8,7 @@ package plan
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -27,6 +28,8 @@ import (
 
 // Request says what is wanted of a workshop.
 type Request struct {
+	// Verb that the person used, which errors start with.
+	Verb string
 	// Name of the workshop.
 	Name string
 	// Record of the workshop if the caller has loaded it already.
@@ -42,6 +45,7 @@ type Request struct {
 // Plan is a workshop as it is to be, and what there is of it.
 type Plan struct {
 	Namespace string
+	verb      string
 	// Record as loaded, or a new one.
 	Record *record.Record
 	// Spec that is wanted, complete and valid.
@@ -61,6 +65,9 @@ type Plan struct {
 	Notes []string
 }
 
+// failed says in an error what was tried.
+func (p *Plan) failed(err error) error { return fmt.Errorf("%s %s: %w", p.verb, p.Spec.Name, err) }
+
 // Names of the workshop's objects.
 func (p *Plan) Names() workshop.Names { return workshop.Names(p.Spec.Name) }
 
@@ -70,7 +77,7 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if err := workshop.ValidateName(r.Name); err != nil {
 		return nil, err
 	}
-	p := &Plan{Namespace: c.Namespace, Record: r.Record, TakeImage: r.Spec != nil || r.Change.NamesTerminalImage()}
+	p := &Plan{Namespace: c.Namespace, verb: r.Verb, Record: r.Record, TakeImage: r.Spec != nil || r.Change.NamesTerminalImage()}
 	group, groupCtx := errgroup.WithContext(ctx)
 	if p.Record == nil {
 		group.Go(func() error {
@@ -105,7 +112,7 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	}
 	p.Live = live
 	if err := live.CheckOwnership(p.Names()); err != nil {
-		return nil, err
+		return nil, p.failed(err)
 	}
 	p.keepImage()
 	return p, p.render(f, r, live.Secret(p.Names()))
@@ -117,7 +124,7 @@ func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
 	if err := workshop.ValidateName(r.Name); err != nil {
 		return nil, err
 	}
-	p := &Plan{Namespace: namespace, Record: record.New(), First: true, Capabilities: capability.Set{Ingress: true}}
+	p := &Plan{Namespace: namespace, verb: r.Verb, Record: record.New(), First: true, Capabilities: capability.Set{Ingress: true}}
 	if err := p.choose(f, r); err != nil {
 		return nil, err
 	}
@@ -158,9 +165,10 @@ func (p *Plan) choose(f *factory.Factory, r Request) error {
 		spec.Host, spec.TLSSecret = "", ""
 	}
 	if spec.Expose == workshop.ExposeIngress && spec.Host == "" {
+		p.Spec = spec
 		if defaults.Domain == "" {
 			return &fault.Error{Code: fault.BadUsage,
-				Err:  fmt.Errorf("deploy %s: an ingress needs a host name that leads to your cluster, and none is known", r.Name),
+				Err:  p.failed(errors.New("an ingress needs a host name that leads to your cluster, and none is known")),
 				Hint: fmt.Sprintf("Name it with --host, or put `domain: apps.example.com` into your configuration (or WORKSHOPCTL_DOMAIN) to have it called %s-%s.apps.example.com.\nWithout a host: --expose none, and `workshopctl url --forward` opens a way in from this machine.", r.Name, p.Namespace)}
 		}
 		spec.Host = fmt.Sprintf("%s-%s.%s", r.Name, p.Namespace, defaults.Domain)
@@ -170,7 +178,7 @@ func (p *Plan) choose(f *factory.Factory, r Request) error {
 	}
 	p.Spec = spec
 	if err := spec.Validate(); err != nil {
-		return gatewayHint(spec, fmt.Errorf("deploy %s: %w", r.Name, r.Change.Explain(err)))
+		return gatewayHint(spec, p.failed(r.Change.Explain(err)))
 	}
 	return nil
 }
@@ -214,7 +222,7 @@ func (p *Plan) render(f *factory.Factory, r Request, secret map[string][]byte) e
 		ExistingSecret: r.ExistingSecret,
 	})
 	if err != nil {
-		return fmt.Errorf("deploy %s: %w", p.Spec.Name, err)
+		return p.failed(err)
 	}
 	p.Objects = objects
 	return nil

@@ -56,7 +56,7 @@ func help(f *factory.Factory, root *cobra.Command) {
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}
 		c.DisableFlagsInUseLine = true
-		if c.HasAvailableLocalFlags() && !c.HasSubCommands() && !strings.HasSuffix(c.Use, "]") {
+		if c.HasAvailableLocalFlags() && !c.HasSubCommands() {
 			c.Use += " [flags]"
 		}
 	})

@@ -17,8 +17,18 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/completion"
+	"github.com/workshopctl/workshopctl/pkg/cmd/delete"
+	"github.com/workshopctl/workshopctl/pkg/cmd/deploy"
+	"github.com/workshopctl/workshopctl/pkg/cmd/diff"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/list"
+	"github.com/workshopctl/workshopctl/pkg/cmd/render"
+	"github.com/workshopctl/workshopctl/pkg/cmd/rollout"
+	"github.com/workshopctl/workshopctl/pkg/cmd/sessions"
+	"github.com/workshopctl/workshopctl/pkg/cmd/setimage"
+	"github.com/workshopctl/workshopctl/pkg/cmd/status"
+	"github.com/workshopctl/workshopctl/pkg/cmd/url"
 	"github.com/workshopctl/workshopctl/pkg/cmd/version"
 )
 
@@ -87,6 +97,22 @@ files last. You need one namespace and no cluster-admin rights.`,
 			root.AddCommand(c)
 		}
 	}
+	add(groupWorkshop,
+		deploy.NewCommand(f, nil),
+		url.NewCommand(f, nil),
+		status.NewCommand(f, nil),
+		setimage.NewCommand(f, nil),
+		rollout.NewCommand(f, rollout.Runs{}),
+		list.NewCommand(f, nil),
+		delete.NewCommand(f, nil),
+	)
+	add(groupAttend,
+		sessions.NewCommand(f, sessions.Runs{}),
+	)
+	add(groupFiles,
+		diff.NewCommand(f, nil),
+		render.NewCommand(f, nil),
+	)
 	add(groupOther,
 		completion.NewCommand(f, nil),
 		newOptions(),

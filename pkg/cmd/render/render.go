@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package render is the command `render`.
+package render
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
+	"github.com/workshopctl/workshopctl/pkg/cmd/deploy"
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// Options of the command.
+type Options struct {
+	// Name of the workshop; empty for the one that there is.
+	Name           string
+	Change         choice.Change
+	ExistingSecret string
+	Format         output.Format
+}
+
+// NewCommand returns the command. A test may put its own run in place.
+func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
+	if run == nil {
+		run = Run
+	}
+	o := &Options{}
+	flags := &choice.Flags{}
+	name := ""
+	cmd := &cobra.Command{
+		Use:   "render",
+		Short: "Print the objects of a workshop, for GitOps or a closer look",
+		Long: `Prints the objects that deploy would apply with the same flags, as YAML documents.
+Nothing is written to the cluster.
+
+With -f FILE it asks no cluster at all: the output depends on the file, the flags
+and your defaults alone. Without, it starts from the workshop that is deployed.
+
+The output holds passwords. For files that others can read, make the Secret by other
+means and name it with --existing-secret; it must have the keys ` + "\n" + keys() + `.`,
+		Example: `  # Into a repository that a GitOps tool applies
+  workshopctl render -f workshop.yaml --existing-secret class-secrets -n class > class.yaml
+
+  # What is deployed now
+  workshopctl render`,
+		Args: factory.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			change, err := flags.ToChange(cmd.Flags(), f.In)
+			if err != nil {
+				return err
+			}
+			o.Change = change
+			if o.Name, err = plan.NameOf(name, change); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), f, o)
+		},
+	}
+	f.WorkshopFlag(cmd, &name)
+	flags.AddTo(cmd)
+	cmd.Flags().StringVar(&o.ExistingSecret, "existing-secret", "", "`NAME` of a Secret that is made by other means; none is printed then")
+	o.Format.AddFlag(cmd, output.YAML, output.JSON, output.Name)
+	return cmd
+}
+
+func keys() string {
+	return workshop.SecretProxyToken + ", " + workshop.SecretCookie + ", " + workshop.SecretCrypt + ",\n" +
+		workshop.SecretAPIToken + ", " + workshop.SecretUserPassword + ", " + workshop.SecretAdminPassword
+}
+
+// Validate checks what can be checked without the cluster.
+func (o *Options) Validate() error {
+	if o.Name != "" {
+		if err := workshop.ValidateName(o.Name); err != nil {
+			return err
+		}
+	}
+	return o.Format.Validate()
+}
+
+// Run prints the objects.
+func Run(ctx context.Context, f *factory.Factory, o *Options) error {
+	r := plan.Request{Verb: "render", Name: o.Name, Change: o.Change, ExistingSecret: o.ExistingSecret}
+	if o.Change.Replace != nil {
+		if r.Name == "" {
+			r.Name = workshop.DefaultName
+		}
+	} else {
+		c, err := f.Cluster()
+		if err != nil {
+			return err
+		}
+		if r.Name, r.Record, err = plan.Current(ctx, f, c, o.Name); err != nil {
+			return err
+		}
+	}
+	p, err := deploy.Draft(ctx, f, r)
+	if err != nil {
+		return err
+	}
+	for _, n := range p.Notes {
+		f.Say("%s", n)
+	}
+	if o.ExistingSecret == "" {
+		f.Say("The output holds the workshop's passwords; --existing-secret leaves them out.")
+	}
+	var names []string
+	for _, object := range p.Objects {
+		names = append(names, output.ObjectName(object))
+	}
+	return o.Format.Print(f.Out, output.List(p.Objects), names, func(bool) error { return output.WriteObjects(f.Out, p.Objects) })
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/session"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// ListOptions of `sessions list`.
+type ListOptions struct {
+	Workshop string
+	Watch    bool
+	Format   output.Format
+}
+
+func newList(f *factory.Factory, run func(context.Context, *factory.Factory, *ListOptions) error) *cobra.Command {
+	if run == nil {
+		run = List
+	}
+	o := &ListOptions{}
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List who has a session, in which state and why",
+		Long: `Lists the sessions of a workshop. A session is
+
+  starting   not ready yet; the reason says what it waits for
+  running    ready
+  idle       ready, but nobody has done anything in it for 10 minutes
+  stopping   being stopped; its volume stays
+  failed     won't get ready by itself; the reason says why
+  orphaned   a pod that the hub knows nothing of; nobody can reach it
+
+Idle and orphaned sessions, and when they were last active, are known only while
+the hub answers. Without it the list shows what the cluster knows.`,
+		Example: `  workshopctl sessions list
+  workshopctl sessions list -w
+  workshopctl sessions list -o jsonpath='{.items[?(@.state=="failed")].user}'`,
+		Args: factory.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), f, o)
+		},
+	}
+	f.WorkshopFlag(cmd, &o.Workshop)
+	cmd.Flags().BoolVarP(&o.Watch, "watch", "w", false, "Go on with a line for each change, until Ctrl-C")
+	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.Wide, output.Name, output.JSONPath)
+	return cmd
+}
+
+// Validate checks what can be checked without the cluster.
+func (o *ListOptions) Validate() error {
+	if o.Watch && o.Format.Machine() {
+		return fault.Usage("--watch is for people; leave --output out, or use -o wide")
+	}
+	return o.Format.Validate()
+}
+
+// List shows the sessions.
+func List(ctx context.Context, f *factory.Factory, o *ListOptions) error {
+	c, err := f.Cluster()
+	if err != nil {
+		return err
+	}
+	r, err := f.Workshop(ctx, c, o.Workshop)
+	if err != nil {
+		return err
+	}
+	overview, err := c.Sessions(ctx, r.Spec)
+	if err != nil {
+		return err
+	}
+	if overview.HubError != nil {
+		f.Say("The hub does not answer (%v): who is idle or orphaned is not known.", overview.HubError)
+	}
+	names := []string{}
+	for _, s := range overview.Sessions {
+		names = append(names, "session/"+s.User)
+	}
+	if err := o.Format.Print(f.Out, map[string]any{"items": overview.Sessions}, names, func(wide bool) error {
+		if len(overview.Sessions) == 0 {
+			f.Say("Workshop %s has no sessions.", r.Spec.Name)
+			return nil
+		}
+		return table(overview.Sessions, wide, true).Write(f.Out)
+	}); err != nil {
+		return err
+	}
+	if !o.Watch {
+		return nil
+	}
+	return watch(ctx, f, c, r.Spec, overview.Sessions, o.Format.Is(output.Wide))
+}
+
+func table(list []session.Session, wide, header bool) *output.Table {
+	t := &output.Table{}
+	if header {
+		t.Header = []string{"USER", "STATE", "AGE", "LAST ACTIVE", "IMAGE", "NODE", "REASON"}
+		if wide {
+			t.Header = append(t.Header, "POD", "VOLUME")
+		}
+	}
+	for _, s := range list {
+		row := []string{s.User, string(s.State), output.Age(s.Created), output.Age(s.LastActivity), s.Image, s.Node, s.Reason}
+		if wide {
+			row = append(row, s.Pod, s.Volume)
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// refresh is how often a watch asks the hub, which tells nobody of activity by
+// itself. Changes of pods are shown at once.
+const refresh = 30 * time.Second
+
+// watch shows each session that has changed.
+func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec, list []session.Session, wide bool) error {
+	shown := map[string]session.Session{}
+	key := func(s session.Session) string { return s.User + "/" + s.Pod }
+	for _, s := range list {
+		shown[key(s)] = visible(s)
+	}
+	for {
+		if err := change(ctx, c, spec); err != nil {
+			if ctx.Err() != nil {
+				return nil // Ctrl-C is the way to end it
+			}
+			return err
+		}
+		overview, err := c.Sessions(ctx, spec)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		now := map[string]session.Session{}
+		var changed []session.Session
+		for _, s := range overview.Sessions {
+			now[key(s)] = visible(s)
+			if shown[key(s)] != visible(s) {
+				changed = append(changed, s)
+			}
+		}
+		for k, s := range shown {
+			if _, there := now[k]; !there {
+				s.State, s.Reason = "stopped", ""
+				changed = append(changed, s)
+			}
+		}
+		shown = now
+		if err := table(changed, wide, false).Write(f.Out); err != nil {
+			return err
+		}
+	}
+}
+
+// visible is what of a session is worth a new line: activity alone isn't.
+func visible(s session.Session) session.Session {
+	s.LastActivity = time.Time{}
+	return s
+}
+
+// change returns when a session's pod changes, or after refresh.
+func change(ctx context.Context, c *factory.Cluster, spec workshop.Spec) error {
+	ctx, cancel := context.WithTimeout(ctx, refresh)
+	defer cancel()
+	pods := c.Kubernetes.CoreV1().Pods(c.Namespace)
+	options := metav1.ListOptions{LabelSelector: session.Selector(workshop.Names(spec.Name)), Limit: 1}
+	list, err := pods.List(ctx, options)
+	if err != nil {
+		return err
+	}
+	options.ResourceVersion, options.Limit = list.ResourceVersion, 0
+	w, err := pods.Watch(ctx, options)
+	if err != nil {
+		if apierrors.IsResourceExpired(err) || errors.Is(err, context.DeadlineExceeded) {
+			return nil
+		}
+		return err
+	}
+	defer w.Stop()
+	select {
+	case <-w.ResultChan():
+		return nil
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil
+		}
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package setimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
+	"github.com/workshopctl/workshopctl/pkg/hub"
+	"github.com/workshopctl/workshopctl/pkg/session"
+)
+
+// atOnce is how many sessions are started anew at the same time: a class of
+// forty must not meet the nodes in one instant.
+const atOnce = 5
+
+// restart stops sessions and has the hub start them again.
+func restart(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *plan.Plan, list []session.Session, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	client, closeHub, err := c.Hub(ctx, p.Spec)
+	if err != nil {
+		return fault.Hint(fmt.Errorf("start sessions anew: %w", err), "The image is set; the same command again goes on with the sessions.")
+	}
+	defer closeHub()
+	say := f.Progress()
+	say.Step("Starting %s anew", sessions(len(list)))
+	errs := make([]error, len(list))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, s := range list {
+		group.Go(func() error {
+			errs[i] = one(ctx, c, client, s)
+			if errs[i] == nil {
+				say.Mark("%s", s.User)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	err = errors.Join(errs...)
+	say.Stop(err)
+	if err != nil {
+		return fault.Hint(err, "The image is set; the same command again goes on with the sessions.")
+	}
+	say.Done("%s started anew with %s", sessions(len(list)), p.Spec.TerminalImage)
+	return nil
+}
+
+func one(ctx context.Context, c *factory.Cluster, client *hub.Client, s session.Session) error {
+	done, err := client.Stop(ctx, s.User)
+	if err != nil {
+		return err
+	}
+	if !done {
+		if err := gone(ctx, c, s.Pod); err != nil {
+			return fmt.Errorf("stop the session of %s: %w", s.User, err)
+		}
+	}
+	// The hub notices the end of the pod a moment after the cluster does.
+	for {
+		err := client.Start(ctx, s.User)
+		var answer *hub.Error
+		if !errors.As(err, &answer) || answer.Status != 400 && answer.Status != 503 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// gone waits until a pod is.
+func gone(ctx context.Context, c *factory.Cluster, pod string) error {
+	pods := c.Kubernetes.CoreV1().Pods(c.Namespace)
+	options := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, pod).String()}
+	for {
+		list, err := pods.List(ctx, options)
+		if err != nil {
+			return err
+		}
+		if len(list.Items) == 0 {
+			return nil
+		}
+		options.ResourceVersion = list.ResourceVersion
+		w, err := pods.Watch(ctx, options)
+		options.ResourceVersion = ""
+		if apierrors.IsResourceExpired(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for event := range w.ResultChan() {
+			if _, isPod := event.Object.(*corev1.Pod); isPod && event.Type == watch.Deleted {
+				w.Stop()
+				return nil
+			}
+		}
+		w.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}

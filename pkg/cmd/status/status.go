@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package status is the command `status`.
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/rollout"
+	"github.com/workshopctl/workshopctl/pkg/session"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// Options of the command.
+type Options struct {
+	Workshop      string
+	Watch         bool
+	ShowPasswords bool
+	Format        output.Format
+}
+
+// NewCommand returns the command. A test may put its own run in place.
+func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
+	if run == nil {
+		run = Run
+	}
+	o := &Options{}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the parts, images, sessions and storage of a workshop",
+		Long: `Shows the parts of a workshop and whether they are ready, the image that new
+sessions get, how many sessions there are in which state, and what storage they use.
+What isn't ready is explained as far as the cluster knows.
+
+It works without a running hub; only who is idle is not known then.`,
+		Example: `  workshopctl status
+  workshopctl status -w
+
+  # How do attendees and admins log in?
+  workshopctl status --show-passwords
+
+  # In a script
+  workshopctl status -o jsonpath='{.ready}'`,
+		Args: factory.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), f, o)
+		},
+	}
+	f.WorkshopFlag(cmd, &o.Workshop)
+	cmd.Flags().BoolVarP(&o.Watch, "watch", "w", false, "Go on showing the parts as they change, until Ctrl-C")
+	cmd.Flags().BoolVar(&o.ShowPasswords, "show-passwords", false, "Show the passwords of attendees and admins")
+	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.JSONPath)
+	return cmd
+}
+
+// Validate checks what can be checked without the cluster.
+func (o *Options) Validate() error {
+	if o.Watch && o.Format.Machine() {
+		return fault.Usage("--watch is for people; leave --output out")
+	}
+	return o.Format.Validate()
+}
+
+// Status is what `status -o json` prints.
+type Status struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Ready     bool   `json:"ready"`
+	URL       string `json:"url,omitempty"`
+	Revision  int    `json:"revision"`
+	// TerminalImage that new sessions get.
+	TerminalImage string `json:"terminalImage"`
+	// TerminalImageDeployed is the one of the last deploy, where somebody has
+	// set another one since.
+	TerminalImageDeployed string         `json:"terminalImageDeployed,omitempty"`
+	Spec                  workshop.Spec  `json:"spec"`
+	Parts                 []rollout.Part `json:"parts"`
+	Sessions              Sessions       `json:"sessions"`
+	Storage               Storage        `json:"storage"`
+	Login                 *Login         `json:"login,omitempty"`
+}
+
+// Sessions by state.
+type Sessions struct {
+	Total   int                   `json:"total"`
+	ByState map[session.State]int `json:"byState"`
+	// OtherImage counts those that run another image than new ones get.
+	OtherImage int `json:"otherImage"`
+	// HubError is why the hub's part is missing.
+	HubError string `json:"hubError,omitempty"`
+}
+
+// Storage of the attendees.
+type Storage struct {
+	Volumes int `json:"volumes"`
+	// Size of them together.
+	Size string `json:"size"`
+	// NotBound counts volumes that are not there (yet).
+	NotBound int `json:"notBound,omitempty"`
+}
+
+// Login is how to get in.
+type Login struct {
+	Auth          workshop.Auth `json:"auth"`
+	UserPassword  string        `json:"userPassword,omitempty"`
+	AdminPassword string        `json:"adminPassword,omitempty"`
+}
+
+// Run shows the status.
+func Run(ctx context.Context, f *factory.Factory, o *Options) error {
+	c, err := f.Cluster()
+	if err != nil {
+		return err
+	}
+	r, err := f.Workshop(ctx, c, o.Workshop)
+	if err != nil {
+		return err
+	}
+	s, err := read(ctx, c, r, o.ShowPasswords)
+	if err != nil {
+		return fmt.Errorf("status of %s: %w", r.Spec.Name, err)
+	}
+	if err := o.Format.Print(f.Out, s, nil, func(bool) error { return write(f.Out, f.Reword, s) }); err != nil {
+		return err
+	}
+	if !o.Watch {
+		return nil
+	}
+	return watch(ctx, f, c, r.Spec, s.Parts)
+}
+
+// read asks for everything at once.
+func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords bool) (Status, error) {
+	n := workshop.Names(r.Spec.Name)
+	s := Status{Name: r.Spec.Name, Namespace: c.Namespace, URL: r.Spec.URL(), Revision: r.Revision(), Spec: r.Spec, TerminalImage: r.Spec.TerminalImage}
+	var (
+		snapshot rollout.Snapshot
+		overview session.Overview
+		hub      *appsv1.Deployment
+		secret   *corev1.Secret
+	)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		snapshot, err = rollout.Status(ctx, c.Kubernetes, rollout.Target{Namespace: c.Namespace, Spec: r.Spec})
+		return err
+	})
+	group.Go(func() (err error) {
+		overview, err = c.Sessions(ctx, r.Spec)
+		return err
+	})
+	group.Go(func() (err error) {
+		hub, err = c.Kubernetes.AppsV1().Deployments(c.Namespace).Get(ctx, n.Hub(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	})
+	if passwords {
+		group.Go(func() (err error) {
+			secret, err = c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, n.HubPart(), metav1.GetOptions{})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return s, err
+	}
+	s.Ready, s.Parts = snapshot.Ready, snapshot.Parts
+	if live := terminalImage(hub); live != "" && live != s.TerminalImage {
+		s.TerminalImage, s.TerminalImageDeployed = live, s.TerminalImage
+	}
+	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}}
+	for _, one := range overview.Sessions {
+		s.Sessions.ByState[one.State]++
+		if one.Image != "" && one.Image != s.TerminalImage {
+			s.Sessions.OtherImage++
+		}
+	}
+	if overview.HubError != nil {
+		s.Sessions.HubError = overview.HubError.Error()
+	}
+	s.Storage = storage(overview.Volumes)
+	if secret != nil {
+		s.Login = &Login{Auth: r.Spec.Auth}
+		if r.Spec.Auth == workshop.AuthPassword {
+			s.Login.UserPassword = string(secret.Data[workshop.SecretUserPassword])
+			s.Login.AdminPassword = string(secret.Data[workshop.SecretAdminPassword])
+		}
+	}
+	return s, nil
+}
+
+func terminalImage(hub *appsv1.Deployment) string {
+	if hub == nil {
+		return ""
+	}
+	for _, container := range hub.Spec.Template.Spec.Containers {
+		for _, e := range container.Env {
+			if e.Name == workshop.EnvTerminalImage {
+				return e.Value
+			}
+		}
+	}
+	return ""
+}
+
+func storage(volumes []session.Volume) Storage {
+	var sum resource.Quantity
+	out := Storage{Volumes: len(volumes)}
+	for _, v := range volumes {
+		if q, err := resource.ParseQuantity(v.Size); err == nil {
+			sum.Add(q)
+		}
+		if v.Phase != string(corev1.ClaimBound) {
+			out.NotBound++
+		}
+	}
+	out.Size = sum.String()
+	return out
+}
+
+// write shows the status to a person.
+func write(w io.Writer, reword func(string) string, s Status) error {
+	ready := "ready"
+	if !s.Ready {
+		ready = "not ready"
+	}
+	facts := output.Table{}
+	facts.Add("Workshop:", fmt.Sprintf("%s in namespace %s, revision %d, %s", s.Name, s.Namespace, s.Revision, ready))
+	if s.URL != "" {
+		facts.Add("URL:", s.URL)
+	} else {
+		facts.Add("URL:", "none of its own; "+reword("workshopctl url --forward")+" opens a way in")
+	}
+	image := s.TerminalImage
+	if s.TerminalImageDeployed != "" {
+		image += " (deployed: " + s.TerminalImageDeployed + ")"
+	}
+	facts.Add("Terminal image:", image)
+	facts.Add("Sessions:", s.Sessions.line())
+	facts.Add("Storage:", s.Storage.line(s.Spec))
+	facts.Add("Login:", login(s.Spec))
+	if s.Login != nil && s.Login.UserPassword != "" {
+		facts.Add("Password:", s.Login.UserPassword)
+		facts.Add("Admin password:", s.Login.AdminPassword)
+	}
+	if err := facts.Write(w); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	if err := partsTable(s.Parts).Write(w); err != nil {
+		return err
+	}
+	for _, p := range s.Parts {
+		if p.Failure == nil {
+			continue
+		}
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+		fault.Write(w, p.Failure, reword)
+	}
+	return nil
+}
+
+func partsTable(parts []rollout.Part) *output.Table {
+	t := &output.Table{Header: []string{"PART", "STATE", "READY", "AGE", "IMAGE OR SIZE", "MESSAGE"}}
+	for _, p := range parts {
+		t.Add(row(p)...)
+	}
+	return t
+}
+
+func row(p rollout.Part) []string {
+	ready := ""
+	if p.Replicas > 0 {
+		ready = fmt.Sprintf("%d/%d", p.ReadyReplicas, p.Replicas)
+	}
+	what := p.Image
+	if what == "" {
+		what = p.Capacity
+	}
+	message := p.Message
+	if p.Failure != nil {
+		message = p.Failure.Cause
+	}
+	return []string{p.Name, p.State, ready, output.Age(p.Created), what, message}
+}
+
+func (s Sessions) line() string {
+	if s.Total == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, state := range []session.State{session.Running, session.Idle, session.Starting, session.Stopping, session.Failed, session.Orphaned} {
+		if n := s.ByState[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	line := strings.Join(parts, ", ")
+	if s.OtherImage > 0 {
+		line += fmt.Sprintf("; %d with another image than new ones get", s.OtherImage)
+	}
+	if s.HubError != "" {
+		line += "; who is idle is not known: " + s.HubError
+	}
+	return line
+}
+
+func (s Storage) line(spec workshop.Spec) string {
+	each := "each session gets " + spec.Storage.Size
+	if spec.Storage.Size == "0" {
+		each = "sessions get no volume"
+	}
+	if s.Volumes == 0 {
+		return "no volumes of attendees; " + each
+	}
+	line := fmt.Sprintf("%d volumes of attendees, %s together; %s", s.Volumes, s.Size, each)
+	if s.NotBound > 0 {
+		line += fmt.Sprintf("; %d not bound", s.NotBound)
+	}
+	return line
+}
+
+func login(spec workshop.Spec) string {
+	who := "everybody"
+	if n := len(spec.AllowedUsers); n > 0 {
+		who = fmt.Sprintf("%d allowed users", n)
+	}
+	line := fmt.Sprintf("%s, %s", spec.Auth, who)
+	if len(spec.AdminUsers) > 0 {
+		line += ", admins " + strings.Join(spec.AdminUsers, " ")
+	}
+	return line
+}
+
+// watch goes on with a line for each change of a part.
+func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec, shown []rollout.Part) error {
+	last := map[string]string{}
+	key := func(p rollout.Part) string {
+		return p.State + "|" + fmt.Sprint(p.ReadyReplicas) + "|" + p.Image + "|" + p.Message
+	}
+	for _, p := range shown {
+		last[p.Name] = key(p)
+	}
+	var writeErr error
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := rollout.WatchStatus(ctx, c.Kubernetes, rollout.Target{Namespace: c.Namespace, Spec: spec}, func(s rollout.Snapshot) {
+		t := &output.Table{}
+		for _, p := range s.Parts {
+			if last[p.Name] != key(p) {
+				last[p.Name] = key(p)
+				t.Add(row(p)...)
+			}
+		}
+		if writeErr = t.Write(f.Out); writeErr != nil {
+			cancel()
+		}
+	})
+	switch {
+	case writeErr != nil:
+		return writeErr
+	case errors.Is(err, context.Canceled):
+		return nil // Ctrl-C is the way to end it
+	}
+	return err
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package url is the command `url`.
+package url
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/cli/browser"
+	"github.com/mdp/qrterminal/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
+	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/forward"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+)
+
+// proxyPort that the proxy listens on for browsers.
+const proxyPort = 8000
+
+// Options of the command.
+type Options struct {
+	Workshop string
+	Open     bool
+	QR       bool
+	Forward  bool
+	// Port of this machine for Forward; 0 for any.
+	Port   int
+	Format output.Format
+}
+
+// NewCommand returns the command. A test may put its own run in place.
+func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
+	if run == nil {
+		run = Run
+	}
+	o := &Options{}
+	cmd := &cobra.Command{
+		Use:   "url",
+		Short: "Print the URL of a workshop",
+		Long: `Prints the URL that attendees open.
+
+A workshop without a way in from outside (--expose none) has none; --forward opens
+one from this machine alone, for as long as the command runs.`,
+		Example: `  workshopctl url
+  workshopctl url --open
+
+  # For a slide or a phone
+  workshopctl url --qr
+
+  # Without an ingress: until Ctrl-C
+  workshopctl url --forward --port 8080`,
+		Args: factory.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), f, o)
+		},
+	}
+	f.WorkshopFlag(cmd, &o.Workshop)
+	cmd.Flags().BoolVar(&o.Open, "open", false, "Open it in your browser")
+	cmd.Flags().BoolVar(&o.QR, "qr", false, "Draw it as a QR code as well")
+	cmd.Flags().BoolVar(&o.Forward, "forward", false, "Open a way in from this machine, until Ctrl-C, and print its URL")
+	cmd.Flags().IntVar(&o.Port, "port", 0, "`PORT` of this machine for --forward (default any that is free)")
+	o.Format.AddFlag(cmd, output.JSON, output.YAML)
+	return cmd
+}
+
+// Validate checks what can be checked without the cluster.
+func (o *Options) Validate() error {
+	if o.Port != 0 && !o.Forward {
+		return fault.Usage("--port is of use with --forward only")
+	}
+	if o.Port < 0 || o.Port > 65535 {
+		return fault.Usage("--port: there is no port %d", o.Port)
+	}
+	if o.QR && o.Format.Machine() {
+		return fault.Usage("--qr and --output exclude each other")
+	}
+	return o.Format.Validate()
+}
+
+// Address is what `url -o json` prints.
+type Address struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	URL       string `json:"url"`
+}
+
+// Run prints the URL.
+func Run(ctx context.Context, f *factory.Factory, o *Options) error {
+	c, err := f.Cluster()
+	if err != nil {
+		return err
+	}
+	record, err := f.Workshop(ctx, c, o.Workshop)
+	if err != nil {
+		return err
+	}
+	if o.Forward {
+		return forwardTo(ctx, f, c, record.Spec, o)
+	}
+	if record.Spec.URL() == "" {
+		return fault.Hint(fmt.Errorf("workshop %s is deployed with --expose none and has no URL of its own", record.Spec.Name),
+			"Open a way in from this machine with: workshopctl url --forward")
+	}
+	return show(f, c, record.Spec.Name, record.Spec.URL(), o)
+}
+
+func show(f *factory.Factory, c *factory.Cluster, name, url string, o *Options) error {
+	err := o.Format.Print(f.Out, Address{Name: name, Namespace: c.Namespace, URL: url}, nil, func(bool) error {
+		_, err := fmt.Fprintln(f.Out, url)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if o.QR {
+		qrterminal.GenerateHalfBlock(url, qrterminal.L, f.Out)
+	}
+	if o.Open {
+		browser.Stdout, browser.Stderr = f.ErrOut, f.ErrOut // stdout is for the URL
+		if err := browser.OpenURL(url); err != nil {
+			return fault.Hint(fmt.Errorf("open a browser: %w", err), "Open the URL above by hand.")
+		}
+	}
+	return nil
+}
+
+// forwardTo holds a way in through the API server until the context ends.
+func forwardTo(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec, o *Options) error {
+	dialer := forward.New(c.Config, c.Kubernetes, c.Namespace, workshop.Names(spec.Name), workshop.ComponentProxy, proxyPort)
+	// What can't work is said now, not to the first browser.
+	conn, err := dialer.Dial(ctx)
+	if err != nil {
+		var none *forward.NoPodError
+		if errors.As(err, &none) {
+			return fault.Hint(err, "`workshopctl status` says why.")
+		}
+		return err
+	}
+	_ = conn.Close()
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+	if err != nil {
+		return fault.Hint(fmt.Errorf("listen on this machine: %w", err), "Choose another --port, or none for any that is free.")
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	if err := show(f, c, spec.Name, "http://localhost:"+port+"/", o); err != nil {
+		return err
+	}
+	f.Say("Only this machine reaches it, until you press Ctrl-C.")
+	err = dialer.Serve(ctx, listener, func(err error) { f.Say("A connection failed: %v", err) })
+	if ctx.Err() != nil {
+		return nil // the way to end it
+	}
+	return err
+}
