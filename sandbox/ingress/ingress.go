@@ -87,7 +87,7 @@ func run(ctx context.Context, client kubernetes.Interface, cfg Config) error {
 		return err
 	}
 	c := &controller{client: client, cfg: cfg, reported: map[types.UID]string{}}
-	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster := record.NewBroadcaster(record.WithContext(context.WithoutCancel(ctx)))
 	defer broadcaster.Shutdown()
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	c.events = broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "sandbox-ingress"})
