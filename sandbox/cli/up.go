@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -100,7 +99,8 @@ func (o *upOptions) run(ctx context.Context) error {
 	}
 	src, srcErr := source(o.source)
 	cache, cacheErr := host.CacheDir()
-	if err := host.Preflight(host.ThisMachine(), o.need(dirs, cache), srcErr, cacheErr); err != nil {
+	more := append(o.busyPorts(ctx, dirs), srcErr, cacheErr)
+	if err := host.Preflight(host.ThisMachine(), o.need(dirs, cache), more...); err != nil {
 		return err
 	}
 	lock, err := host.Acquire(dirs.Lock, strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "))
@@ -109,7 +109,7 @@ func (o *upOptions) run(ctx context.Context) error {
 	}
 	defer lock.Release()
 	if err := o.up(ctx, dirs, src, cache); err != nil {
-		return fmt.Errorf("start sandbox %s: %w", o.name, err)
+		return fmt.Errorf("start sandbox %s: %w\nLook closer with: %s logs --name %s", o.name, err, os.Args[0], o.name)
 	}
 	return nil
 }
@@ -188,10 +188,6 @@ func (o *upOptions) loadImages(ctx context.Context, dirs host.Dirs, src, cache s
 
 // startSandbox builds the programs, starts the sandbox and waits for it.
 func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache string, registry chan<- string) error {
-	old, err := node.LoadConfig(dirs.ConfigFile())
-	if err != nil {
-		return err
-	}
 	cfg, err := o.config(ctx, src, cache)
 	if err != nil {
 		return err
@@ -201,6 +197,7 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 	if err != nil {
 		return err
 	}
+	old := status.Config
 	cfg.Ports = o.wanted(old.Ports)
 	if status.Running {
 		if o.controlPlane && !old.ControlPlane { // there is more than was asked for
@@ -276,42 +273,71 @@ func (o *upOptions) wanted(last node.Ports) node.Ports {
 	return p
 }
 
-// listen opens the ports and puts their numbers into the Config.
-func (o *upOptions) listen(ctx context.Context, cfg *node.Config, last node.Ports) ([]*os.File, error) {
-	ports := []struct {
-		host.Port
-		number        *int
-		initial, last int
-	}{
-		{host.Port{Purpose: "API server", Flag: "--api-port"}, &cfg.Ports.API, defaultPorts.API, last.API},
-		{host.Port{Purpose: "ingress (http)", Flag: "--http-port"}, &cfg.Ports.HTTP, defaultPorts.HTTP, last.HTTP},
-		{host.Port{Purpose: "ingress (https)", Flag: "--https-port"}, &cfg.Ports.HTTPS, defaultPorts.HTTPS, last.HTTPS},
-		{host.Port{Purpose: "registry", Flag: "--registry-port"}, &cfg.Ports.Registry, defaultPorts.Registry, last.Registry},
+// port is one of a sandbox's, with where its number is in node.Ports.
+type port struct {
+	host.Port
+	of func(*node.Ports) *int
+}
+
+// portList has the ports in the order of node.Ports, with the numbers wanted.
+func (o *upOptions) portList(wanted node.Ports, controlPlane bool) []port {
+	list := []port{
+		{host.Port{Purpose: "API server", Flag: "--api-port"}, func(p *node.Ports) *int { return &p.API }},
+		{host.Port{Purpose: "ingress (http)", Flag: "--http-port"}, func(p *node.Ports) *int { return &p.HTTP }},
+		{host.Port{Purpose: "ingress (https)", Flag: "--https-port"}, func(p *node.Ports) *int { return &p.HTTPS }},
+		{host.Port{Purpose: "registry", Flag: "--registry-port"}, func(p *node.Ports) *int { return &p.Registry }},
 	}
-	if cfg.ControlPlane {
-		ports = ports[:1]
+	if controlPlane {
+		list = list[:1]
 	}
-	var files []*os.File
-	var problems []error
-	for _, p := range ports {
-		p.Number, p.Fixed = *p.number, o.fixed[strings.TrimPrefix(p.Flag, "--")]
-		if p.Number == 0 {
-			p.Number = p.initial
+	for i, p := range list {
+		list[i].Fixed = o.fixed[strings.TrimPrefix(p.Flag, "--")]
+		if list[i].Number = *p.of(&wanted); list[i].Number == 0 {
+			list[i].Number = *p.of(&defaultPorts)
 		}
-		f, number, err := host.Listen(ctx, p.Port)
+	}
+	return list
+}
+
+// busyPorts checks the ports that were asked for, before anything is built.
+func (o *upOptions) busyPorts(ctx context.Context, dirs host.Dirs) []error {
+	running := node.Ports{}
+	if status, err := node.NewClient(dirs).Status(ctx); err == nil && status.Running {
+		running = status.Ports
+	}
+	var problems []error
+	for _, p := range o.portList(o.ports, o.controlPlane) {
+		if !p.Fixed || p.Number == *p.of(&running) {
+			continue
+		}
+		if user := node.UsedInside(p.Number); user != "" && strings.HasPrefix(p.Purpose, "ingress") {
+			problems = append(problems, fmt.Errorf("port %d can't be that of the %s, because the %s has it inside the sandbox: choose another by %s", p.Number, p.Purpose, user, p.Flag))
+			continue
+		}
+		f, _, err := host.Listen(ctx, p.Port)
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		if p.last != 0 && number != p.last && !p.Fixed {
-			o.step("port %d is in use now: the %s has %d from here on", p.last, p.Purpose, number)
-		}
-		*p.number = number
-		files = append(files, f)
+		f.Close()
 	}
-	if err := errors.Join(problems...); err != nil {
-		closeAll(files)
-		return nil, err
+	return problems
+}
+
+// listen opens the ports and puts their numbers into the Config.
+func (o *upOptions) listen(ctx context.Context, cfg *node.Config, last node.Ports) ([]*os.File, error) {
+	var files []*os.File
+	for _, p := range o.portList(cfg.Ports, cfg.ControlPlane) {
+		f, number, err := host.Listen(ctx, p.Port)
+		if err != nil {
+			closeAll(files)
+			return nil, err
+		}
+		if before := *p.of(&last); before != 0 && number != before && !p.Fixed {
+			o.step("port %d is in use now: the %s has %d from here on", before, p.Purpose, number)
+		}
+		*p.of(&cfg.Ports) = number
+		files = append(files, f)
 	}
 	return files, nil
 }

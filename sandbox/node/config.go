@@ -29,6 +29,15 @@ const (
 	privateRegistryPort = 5001
 )
 
+// UsedInside says which program has this port of the node, so that the
+// ingress can't. It is empty for a port that is free.
+func UsedInside(port int) string {
+	return map[int]string{
+		53: unitCoreDNS, 2379: unitEtcd, 2380: unitEtcd, registryPort: Registry, privateRegistryPort: unitPrivateRegistry, apiPort: unitAPIServer,
+		10248: unitKubelet, 10249: unitKubeProxy, 10250: unitKubelet, 10255: unitKubelet, 10256: unitKubeProxy, 10257: unitControllerManager, 10259: unitScheduler,
+	}[port]
+}
+
 // Registries as images name them, and the login of the second. It is no
 // secret: it exists so that pulling with a login can be tried.
 const (

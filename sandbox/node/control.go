@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,14 +26,13 @@ import (
 
 // Status is how a sandbox is.
 type Status struct {
-	Name         string `json:"name"`
-	Running      bool   `json:"running"`
-	Healthy      bool   `json:"healthy"`
-	ControlPlane bool   `json:"controlPlane"`
+	// Config is what runs, or, if nothing does, what ran last.
+	Config
+	Running bool `json:"running"`
+	Healthy bool `json:"healthy"`
 	// PID of the sandbox's first process on the host.
 	PID     int       `json:"pid,omitempty"`
 	Started time.Time `json:"started,omitzero"`
-	Ports   Ports     `json:"ports"`
 	// Node is "Ready", or why it isn't.
 	Node  string             `json:"node,omitempty"`
 	Units []supervise.Status `json:"units,omitempty"`
@@ -40,15 +40,23 @@ type Status struct {
 
 type supervisor struct {
 	*supervise.Supervisor
-	node     node
 	started  time.Time
 	unitsCtx context.Context //nolint:containedctx // it is as long-lived as the supervisor
 	stop     context.CancelFunc
+
+	mu   sync.Mutex
+	node node // replaced by a reload
+}
+
+func (s *supervisor) current() node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.node
 }
 
 // serve answers on the control socket until ctx ends.
 func (s *supervisor) serve(ctx context.Context) error {
-	socket := s.node.dirs.Socket()
+	socket := s.current().dirs.Socket()
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -66,6 +74,8 @@ func (s *supervisor) serve(ctx context.Context) error {
 		_ = json.NewEncoder(w).Encode(s.status(r.Context()))
 	})
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		cfg, err := LoadConfig(s.node.dirs.ConfigFile())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -84,29 +94,30 @@ func (s *supervisor) serve(ctx context.Context) error {
 }
 
 func (s *supervisor) status(ctx context.Context) Status {
-	status := Status{Name: s.node.Name, Running: true, ControlPlane: s.node.ControlPlane, Ports: s.node.Ports, Started: s.started, Healthy: true}
+	n := s.current()
+	status := Status{Config: n.Config, Running: true, Started: s.started, Healthy: true}
 	node := make(chan string, 1)
-	go func() { node <- s.nodeStatus(ctx) }()
+	go func() { node <- n.ready(ctx, s.started) }()
 	status.Units = s.Status(ctx)
 	for _, u := range status.Units {
 		status.Healthy = status.Healthy && u.State == supervise.Ready
 	}
 	status.Node = <-node
-	status.Healthy = status.Healthy && (s.node.ControlPlane || status.Node == nodeReady)
+	status.Healthy = status.Healthy && (n.ControlPlane || status.Node == nodeReady)
 	return status
 }
 
 const nodeReady = "Ready"
 
-// nodeStatus says whether the node is ready. What it said in an earlier life
-// of the sandbox doesn't count.
-func (s *supervisor) nodeStatus(ctx context.Context) string {
-	if s.node.ControlPlane {
+// ready says whether the node is ready. What it said in an earlier life of the
+// sandbox, before it was started, doesn't count.
+func (n node) ready(ctx context.Context, started time.Time) string {
+	if n.ControlPlane {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	rc, err := clientcmd.BuildConfigFromFlags("", s.node.etc("admin.kubeconfig"))
+	rc, err := clientcmd.BuildConfigFromFlags("", n.etc("admin.kubeconfig"))
 	if err != nil {
 		return err.Error()
 	}
@@ -114,15 +125,15 @@ func (s *supervisor) nodeStatus(ctx context.Context) string {
 	if err != nil {
 		return err.Error()
 	}
-	n, err := client.CoreV1().Nodes().Get(ctx, s.node.Name, metav1.GetOptions{})
+	object, err := client.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
 	if err != nil {
 		return err.Error()
 	}
-	for _, c := range n.Status.Conditions {
+	for _, c := range object.Status.Conditions {
 		if c.Type != corev1.NodeReady {
 			continue
 		}
-		if c.LastHeartbeatTime.Time.Before(s.started.Truncate(time.Second)) {
+		if c.LastHeartbeatTime.Time.Before(started.Truncate(time.Second)) {
 			return "the kubelet hasn't reported since the start"
 		}
 		if c.Status == corev1.ConditionTrue {
@@ -155,7 +166,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	down := Status{Name: c.dirs.Name, ControlPlane: cfg.ControlPlane, Ports: cfg.Ports}
+	cfg.Name = c.dirs.Name
+	down := Status{Config: cfg}
 	process, err := host.LoadProcess(c.dirs.ProcessFile())
 	if err != nil {
 		return Status{}, err

@@ -24,16 +24,9 @@ import (
 	"github.com/workshopctl/workshopctl/sandbox/supervise"
 )
 
-// Listener is a port of the host's loopback that leads into the sandbox.
-type Listener struct {
-	host.Port
-	// Inside is the address that it leads to.
-	Inside string
-	// Save keeps the number that the port got.
-	Save func(ports *Ports, number int)
-}
-
-// listeners of a sandbox, in the order that their sockets are handed down.
+// listeners are the addresses inside that ports of the host's loopback lead
+// to, in the order that up hands down their sockets: that of the fields of
+// Ports.
 func (c Config) listeners() []string {
 	inside := []string{net.JoinHostPort(Address, strconv.Itoa(apiPort))}
 	if c.ControlPlane {
@@ -193,10 +186,8 @@ func Run(ctx context.Context, dirs host.Dirs, out io.Writer) error {
 		go forward(ctx, l, inside, say)
 	}
 	// Containers of an earlier run are gone, and so are their addresses.
-	for _, dir := range []string{"/var/lib/cni"} {
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
+	if err := os.RemoveAll("/var/lib/cni"); err != nil {
+		return err
 	}
 	n := node{cfg, dirs}
 	s := &supervisor{node: n, Supervisor: supervise.New(dirs.Logs(), say), started: time.Now(), stop: stop}
@@ -216,10 +207,10 @@ func Run(ctx context.Context, dirs host.Dirs, out io.Writer) error {
 // asked to end and has five seconds.
 func (s *supervisor) end(ctx context.Context) {
 	s.Stop(unitKubelet)
-	if cgroups, err := host.FindCgroups(); err == nil && !s.node.ControlPlane {
+	if cgroups, err := host.FindCgroups(); err == nil && !s.current().ControlPlane {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		pods := s.node.dirs.Cgroup() + "/kubepods"
+		pods := s.current().dirs.Cgroup() + "/kubepods"
 		pids, _ := cgroups.Processes(pods) //nolint:errcheck // those not found die a little later
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGTERM)

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"crypto/x509"
+	"flag"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/workshopctl/workshopctl/sandbox/host"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func testNode(dir string, controlPlane bool) node {
+	return node{
+		Config{Name: "demo", ControlPlane: controlPlane, Ports: Ports{API: 6443, HTTP: 8080, HTTPS: 8443, Registry: 40000}, Programs: Programs{Kube: "/cache/kube", DNS: "/cache/dns", Registry: "/cache/registry"}},
+		host.Dirs{Name: "demo", State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run")},
+	}
+}
+
+// The configuration and command lines of every program, as they are now.
+func TestGolden(t *testing.T) {
+	for name, controlPlane := range map[string]bool{"node": false, "control-plane": true} {
+		t.Run(name, func(t *testing.T) {
+			n := testNode("", controlPlane)
+			var b strings.Builder
+			files := n.files()
+			for _, path := range slices.Sorted(maps.Keys(files)) {
+				if strings.HasSuffix(path, "kubeconfig") {
+					continue // certificates
+				}
+				b.WriteString("==> " + path + " <==\n" + files[path] + "\n")
+			}
+			for _, u := range n.units() {
+				b.WriteString("==> " + u.Name + ", after " + strings.Join(u.After, ", ") + " <==\n" + strings.Join(u.Args, "\n  ") + "\n\n")
+			}
+			golden := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.String() != string(want) {
+				t.Errorf("not as in %s; if that's right, write it by -update. Now:\n%s", golden, b.String())
+			}
+		})
+	}
+}
+
+func TestPrepareMakesCertificatesOnce(t *testing.T) {
+	n := testNode(t.TempDir(), false)
+	if err := Prepare(n.Config, n.dirs); err != nil {
+		t.Fatal(err)
+	}
+	read := func(path string) []byte {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	verify := func(authority, cert, name string, usage x509.ExtKeyUsage) {
+		t.Helper()
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(read(n.pki(authority)))
+		c, err := x509.ParseCertificate(decode(read(n.pki(cert))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Verify(x509.VerifyOptions{DNSName: name, Roots: pool, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
+			t.Errorf("%s for %q: %v", cert, name, err)
+		}
+	}
+	for _, name := range []string{"127.0.0.1", Address, apiService, "localhost", "kubernetes.default.svc"} {
+		verify("ca.crt", "apiserver.crt", name, x509.ExtKeyUsageServerAuth)
+	}
+	verify("ingress-ca.crt", "ingress.pem", "terminals-x.demo.localhost", x509.ExtKeyUsageServerAuth)
+	verify("ca-bundle.crt", "ingress.pem", "terminals-x.demo.localhost", x509.ExtKeyUsageServerAuth)
+	verify("ca.crt", "node.crt", "", x509.ExtKeyUsageClientAuth)
+
+	kubeconfig := read(n.dirs.Kubeconfig())
+	rc, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rc.Host != "https://127.0.0.1:6443" || len(rc.CertData) == 0 || len(rc.KeyData) == 0 {
+		t.Errorf("the kubeconfig is for %s", rc.Host)
+	}
+	info, err := os.Stat(n.dirs.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("others can read the kubeconfig: %v", info.Mode())
+	}
+	if err := Prepare(n.Config, n.dirs); err != nil {
+		t.Fatal(err)
+	}
+	if string(read(n.dirs.Kubeconfig())) != string(kubeconfig) {
+		t.Error("a second Prepare makes new certificates")
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sandbox.json")
+	if c, err := LoadConfig(path); err != nil || c != (Config{}) {
+		t.Errorf("without a file: %+v, %v", c, err)
+	}
+	want := testNode("", false).Config
+	if err := want.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := LoadConfig(path); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// What programs listen on must be known, or a user's ingress port meets it.
+func TestPortsOfUnitsAreKnown(t *testing.T) {
+	for _, l := range append(testNode("", false).listeners(), "127.0.0.1:2379", "127.0.0.1:10257") {
+		_, port, err := net.SplitHostPort(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if number != 8080 && number != 8443 && UsedInside(number) == "" {
+			t.Errorf("port %d isn't in UsedInside", number)
+		}
+	}
+}
+
+// Bytes and the end of them get through both ways; nobody inside means closed.
+func TestForward(t *testing.T) {
+	inside, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go forward(t.Context(), outside, inside.Addr().String(), t.Logf)
+	go func() {
+		conn, err := inside.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		// Answers only when the request is over: half-closing must get through.
+		var all []byte
+		buf := make([]byte, 100)
+		for {
+			n, err := conn.Read(buf)
+			all = append(all, buf[:n]...)
+			if err != nil {
+				break
+			}
+		}
+		_, _ = conn.Write(append([]byte("got "), all...))
+	}()
+	conn, err := net.Dial("tcp4", outside.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, err := conn.Read(buf)
+	if err != nil || string(buf[:n]) != "got hello" {
+		t.Errorf("got %q, %v", buf[:n], err)
+	}
+	inside.Close()
+	second, err := net.Dial("tcp4", outside.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if _, err := second.Read(buf); err == nil {
+		t.Error("a connection to nobody isn't closed")
+	}
+}
