@@ -61,20 +61,22 @@ func newBuilder(ctx context.Context, opts Options) (*builder, error) {
 	if b.lock, err = acquire(ctx, filepath.Join(opts.CacheDir, "lock"), opts.Log); err != nil {
 		return nil, err
 	}
-	if err := b.clean(); err != nil {
-		b.lock.Close()
-		return nil, err
-	}
-	if err := b.configure(); err != nil {
-		b.lock.Close()
-		return nil, err
-	}
-	// A killed build leaves its working containers in the storage.
-	if err := b.run(ctx, "clean-up", "buildah", "rm", "--all"); err != nil {
+	if err := b.setUp(ctx); err != nil {
 		b.lock.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+func (b *builder) setUp(ctx context.Context) error {
+	if err := b.clean(); err != nil {
+		return err
+	}
+	if err := b.configure(); err != nil {
+		return err
+	}
+	// A killed build leaves its working containers in the storage.
+	return b.run(ctx, "clean-up", "buildah", "rm", "--all")
 }
 
 func (b *builder) close() {
@@ -112,19 +114,27 @@ func (b *builder) configure() error {
 
 // build makes the layout of one image.
 func (b *builder) build(ctx context.Context, o order) error {
-	base, err := b.base(ctx)
+	containerfile := filepath.Join(b.opts.Source, "images", o.dir, "Containerfile")
+	text, err := os.ReadFile(containerfile)
 	if err != nil {
 		return err
 	}
+	args := append(b.bud(), "--layers")
+	if bytes.Contains(text, []byte("${BASE}")) {
+		base, err := b.base(ctx)
+		if err != nil {
+			return err
+		}
+		args = append(args, "--build-arg", "BASE="+base)
+	}
 	name := storageName + strings.ReplaceAll(o.name, ":", "-") + ":" + o.key[:16]
-	args := append(b.bud(), "--layers", "--build-arg", "BASE="+base)
 	for _, a := range append(b.reach(), o.args...) {
 		args = append(args, "--build-arg", a)
 	}
 	if b.ca != "" {
 		args = append(args, "--volume", b.ca+":"+mountedCA+":ro")
 	}
-	args = append(args, "--tag", name, "--file", filepath.Join(b.opts.Source, "images", o.dir, "Containerfile"), o.context)
+	args = append(args, "--tag", name, "--file", containerfile, o.context)
 	if err := b.run(ctx, o.name, "buildah", args...); err != nil {
 		return err
 	}
