@@ -28,7 +28,7 @@ func (f *Factory) Workshop(ctx context.Context, c *Cluster, name string) (*recor
 	store := f.Records(c)
 	if name != "" {
 		r, err := store.Load(ctx, name)
-		return r, f.notFound(err)
+		return r, notFound(err)
 	}
 	records, err := store.List(ctx)
 	if len(records) == 0 && err != nil {
@@ -42,7 +42,7 @@ func (f *Factory) Workshop(ctx context.Context, c *Cluster, name string) (*recor
 	case len(records) == 1 && err == nil:
 		return records[0], nil
 	case len(records) == 0:
-		return nil, f.notFound(&record.NotFoundError{Namespace: c.Namespace})
+		return nil, notFound(&record.NotFoundError{Namespace: c.Namespace})
 	case err != nil:
 		return nil, fault.Hint(err, "Choose another workshop with --workshop: "+strings.Join(names, ", "))
 	}
@@ -53,22 +53,29 @@ func (f *Factory) Workshop(ctx context.Context, c *Cluster, name string) (*recor
 	}
 }
 
+// missing is record.NotFoundError in this command line's words.
+type missing struct{ *record.NotFoundError }
+
+func (m missing) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("namespace %s has no workshop %s", m.Namespace, m.Name))
+}
+func (m missing) Unwrap() error { return m.NotFoundError }
+
 // notFound says how to get a workshop where there is none.
-func (f *Factory) notFound(err error) error {
-	var missing *record.NotFoundError
-	if !errors.As(err, &missing) {
+func notFound(err error) error {
+	var e *record.NotFoundError
+	if !errors.As(err, &e) {
 		return err
 	}
-	if missing.Name == "" {
-		return fault.Hint(fmt.Errorf("namespace %s has no workshop", missing.Namespace),
-			"Deploy one: workshopctl deploy --terminal-image IMAGE\nOr choose another namespace with -n.")
+	hint := "`workshopctl list` shows those that there are; -n chooses another namespace."
+	if e.Name == "" {
+		hint = "Deploy one: workshopctl deploy --terminal-image IMAGE\nOr choose another namespace with -n."
 	}
-	return fault.Hint(fmt.Errorf("namespace %s has no workshop %s", missing.Namespace, missing.Name),
-		"`workshopctl list` shows those that there are; -n chooses another namespace.")
+	return fault.Hint(missing{e}, hint)
 }
 
 // IsNotFound says whether the error is that of a workshop which isn't there.
 func IsNotFound(err error) bool {
-	var missing *record.NotFoundError
-	return errors.As(err, &missing)
+	var e *record.NotFoundError
+	return errors.As(err, &e)
 }

@@ -63,7 +63,6 @@ func Hint(err error, hint string) error {
 func Code(err error) int {
 	var (
 		silent        Silent
-		coded         *Error
 		field         *workshop.FieldError
 		failure       *explain.Failure
 		foreign       *apply.ForeignError
@@ -71,12 +70,13 @@ func Code(err error) int {
 		conflict      *apply.ConflictError
 		clash         *record.ConflictError
 	)
+	coded := given(err, func(e *Error) bool { return e.Code != 0 })
 	switch {
 	case err == nil:
 		return OK
 	case errors.As(err, &silent):
 		return int(silent)
-	case errors.As(err, &coded) && coded.Code != 0:
+	case coded != nil:
 		return coded.Code
 	case errors.Is(err, context.Canceled):
 		return Interrupted
@@ -90,4 +90,16 @@ func Code(err error) int {
 		return Refused
 	}
 	return Failed
+}
+
+// given returns the outermost Error that has something to say.
+func given(err error, has func(*Error) bool) *Error {
+	var e *Error
+	for errors.As(err, &e) {
+		if has(e) {
+			return e
+		}
+		err = e.Err
+	}
+	return nil
 }

@@ -63,15 +63,15 @@ func isConnection(err error) bool {
 // hint is what to do about the error, of the most specific kind known.
 func hint(err error, failure *explain.Failure) string {
 	var (
-		coded     *Error
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError
 	)
+	hinted := given(err, func(e *Error) bool { return e.Hint != "" })
 	switch {
 	case failure != nil && failure.Remedy != "":
 		return sentence(failure.Remedy)
-	case errors.As(err, &coded) && coded.Hint != "":
-		return coded.Hint
+	case hinted != nil:
+		return hinted.Hint
 	case errors.As(err, &authority), errors.As(err, &hostname):
 		return "The certificate of the cluster is not trusted; --certificate-authority names the one to trust."
 	case apierrors.IsUnauthorized(err):
