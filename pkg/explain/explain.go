@@ -7,6 +7,7 @@
 package explain
 
 import (
+	"maps"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -34,12 +35,14 @@ const (
 	PodRefused        Code = "pod-refused"
 	Unschedulable     Code = "unschedulable"
 	VolumePending     Code = "volume-pending"
+	VolumeLost        Code = "volume-lost"
 	VolumeMount       Code = "volume-mount"
 	NodeTrouble       Code = "node-trouble"
 	ContainerConfig   Code = "container-config"
 	ContainerCrash    Code = "container-crash"
 	OutOfMemory       Code = "out-of-memory"
 	PodFailed         Code = "pod-failed"
+	SwitchedOff       Code = "switched-off"
 	NotReady          Code = "not-ready"
 	IngressNoClass    Code = "ingress-no-class"
 	IngressClass      Code = "ingress-class-unknown"
@@ -91,6 +94,11 @@ type Facts struct {
 	IngressClasses []*networkingv1.IngressClass
 	// Events of the namespace; those of other objects are ignored.
 	Events []*corev1.Event
+	// Seen remembers what was found when, between calls for the same part;
+	// Explain keeps it. With it, waiting is measured by the caller's clock
+	// alone, which may differ from the cluster's. Without it (nil), the
+	// cluster's own times are compared with Now.
+	Seen map[string]time.Time
 }
 
 // Rule finds one kind of cause.
@@ -115,11 +123,26 @@ type finding struct {
 // outlasted its grace, or nil. again is then when to ask once more even if
 // nothing changes, because a grace ends; 0 means never.
 func Explain(f Facts) (failure *Failure, again time.Duration) {
+	seen := map[string]time.Time{}
+	defer func() {
+		if f.Seen != nil {
+			clear(f.Seen)
+			maps.Copy(f.Seen, seen)
+		}
+	}()
 	for _, rule := range Rules() {
 		for _, found := range rule.match(&f) {
 			grace := rule.Grace
 			if found.grace != 0 {
 				grace = found.grace
+			}
+			if f.Seen != nil && !found.since.IsZero() {
+				key := rule.Name + ": " + found.failure.Object
+				found.since = f.Now
+				if first, ok := f.Seen[key]; ok {
+					found.since = first
+				}
+				seen[key] = found.since
 			}
 			left := time.Duration(0)
 			if !found.since.IsZero() {

@@ -155,6 +155,8 @@ func TestExplain(t *testing.T) {
 		{"mount", Facts{Pods: []*corev1.Pod{waits(hub, time.Minute, "ContainerCreating", "")}, Events: []*corev1.Event{event("pod", "FailedAttachVolume", `Multi-Attach error for volume "pvc-1"`, time.Minute)}}, VolumeMount, "another node", "", 0},
 		{"sandbox", Facts{Pods: []*corev1.Pod{waits(hub, time.Minute, "ContainerCreating", "")}, Events: []*corev1.Event{event("pod", "FailedCreatePodSandBox", `failed to setup network`, time.Minute)}}, NodeTrouble, "", "", 0},
 
+		{"lost", Facts{Claims: []*corev1.PersistentVolumeClaim{{Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimLost}}}}, VolumeLost, "is gone", "delete the claim", 0},
+		{"switched off", Facts{Deployment: &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: new(int32)}}}, SwitchedOff, "switched it off", "--replicas 1", 0},
 		{"stalled", Facts{Deployment: &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "terminals"}, Status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{
 			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded", Message: "has timed out progressing."}}}}}, NotReady, "", "", 0},
 		{"stalled, before the change", Facts{Deployment: &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Status: appsv1.DeploymentStatus{ObservedGeneration: 1, Conditions: []appsv1.DeploymentCondition{
@@ -186,6 +188,33 @@ func TestExplain(t *testing.T) {
 				t.Errorf("incomplete: %+v", f)
 			}
 		})
+	}
+}
+
+// The clocks of the caller and the cluster differ by an hour: what counts is
+// how long the caller has seen it.
+func TestGraceByTheCallersClock(t *testing.T) {
+	facts := pods(unscheduled(time.Hour, hub, "0/1 nodes are available: 1 Insufficient cpu."))
+	facts.Seen = map[string]time.Time{}
+	for _, step := range []struct {
+		after time.Duration
+		known bool
+		again time.Duration
+	}{{0, false, 15 * time.Second}, {10 * time.Second, false, 5 * time.Second}, {15 * time.Second, true, 0}} {
+		facts.Now = now.Add(step.after)
+		f, again := Explain(facts)
+		if (f != nil) != step.known || again != step.again {
+			t.Errorf("after %v: %v, again in %v", step.after, f, again)
+		}
+	}
+	// Gone and come again is new.
+	healthy := facts
+	healthy.Pods = nil
+	if f, _ := Explain(healthy); f != nil || len(facts.Seen) != 0 {
+		t.Errorf("%v, %v", f, facts.Seen)
+	}
+	if f, _ := Explain(facts); f != nil {
+		t.Error(f)
 	}
 }
 

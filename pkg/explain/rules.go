@@ -18,12 +18,14 @@ import (
 // explains something else comes before it.
 func Rules() []Rule {
 	return []Rule{
+		{Name: "switched off", match: switchedOff},
 		{Name: "pods are refused", Grace: 5 * time.Second, match: refused},
 		{Name: "image can't be pulled", match: image},
 		// The kubelet looks for ConfigMaps and Secrets again and again.
 		{Name: "container can't be made", Grace: 10 * time.Second, match: containerConfig},
 		{Name: "container crashes", match: crash},
 		{Name: "pod has failed", match: podFailed},
+		{Name: "volume is lost", match: lost},
 		{Name: "volume has no storage class", Grace: 5 * time.Second, match: noStorageClass},
 		{Name: "volume can't be provisioned", Grace: 15 * time.Second, match: provisioning},
 		{Name: "no node fits", Grace: 15 * time.Second, match: unschedulable},
@@ -73,6 +75,15 @@ func (f *Facts) containers() []container {
 // isSession tells the pods whose size and image the trainer chooses.
 func isSession(p *corev1.Pod) bool {
 	return p.Labels[workshop.LabelComponent] != string(workshop.ComponentHub) && p.Labels[workshop.LabelComponent] != string(workshop.ComponentProxy)
+}
+
+func switchedOff(f *Facts) []finding {
+	d := f.Deployment
+	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas != 0 {
+		return nil
+	}
+	return []finding{{failure: &Failure{Code: SwitchedOff, Object: "deployment " + Clean(d.Name), Cause: "somebody has switched it off",
+		Evidence: []string{"replicas: 0"}, Remedy: "switch it on again: kubectl scale deployment " + Clean(d.Name) + " --replicas 1"}}}
 }
 
 func refused(f *Facts) []finding {
@@ -264,6 +275,17 @@ func storageRemedy(c *corev1.PersistentVolumeClaim) string {
 		return "name a class with --storage-class, or do without the hub's volume with --hub-storage-size 0"
 	}
 	return "name a class with --storage-class, or do without volumes with --storage-size 0"
+}
+
+func lost(f *Facts) []finding {
+	var found []finding
+	for _, c := range f.Claims {
+		if c != nil && c.Status.Phase == corev1.ClaimLost {
+			found = append(found, finding{failure: &Failure{Code: VolumeLost, Object: claimName(c), Cause: "the volume behind it is gone, with its data",
+				Evidence: evidence("phase Lost, volume " + c.Spec.VolumeName), Remedy: "delete the claim and deploy again, for a new and empty one"}})
+		}
+	}
+	return found
 }
 
 func noStorageClass(f *Facts) []finding {

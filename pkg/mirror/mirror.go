@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -119,6 +121,38 @@ func (m *Mirror) Run(ctx context.Context) {
 		})
 		go reflector.RunWithContext(ctx)
 	}
+}
+
+// Once makes the copies by one list a kind, all at once, and watches nothing.
+func (m *Mirror) Once(ctx context.Context) error {
+	var group errgroup.Group
+	for _, k := range m.kinds {
+		group.Go(func() error {
+			list, err := k.source.ListWithContext(ctx, metav1.ListOptions{})
+			if err != nil {
+				if m.denied(k) {
+					return nil
+				}
+				return err
+			}
+			items, err := meta.ExtractList(list)
+			if err != nil {
+				return err
+			}
+			objects := make([]any, len(items))
+			for i := range items {
+				objects[i] = items[i]
+			}
+			return k.Replace(objects, "")
+		})
+	}
+	return group.Wait()
+}
+
+func (m *Mirror) denied(k *kind) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return k.denied
 }
 
 // plainList has the reflector list and then watch, instead of getting the

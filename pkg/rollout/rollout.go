@@ -8,12 +8,13 @@ package rollout
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/workshopctl/workshopctl/pkg/explain"
-	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/mirror"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -23,14 +24,13 @@ type Target struct {
 	// Spec as it is deployed: which parts there are follows from it.
 	Spec workshop.Spec
 	// Generations that the Deployments must have reached, by name: those that
-	// apply.Result says. Without them an older state out of a cache could pass
-	// for the new one. May be nil.
+	// apply.Result says. May be nil.
 	Generations map[string]int64
 }
 
 // Progress is a change worth telling.
 type Progress struct {
-	// Part: "hub", "proxy", "hub volume", "ingress", "session".
+	// Part: "hub volume", "hub", "proxy", "ingress", "session".
 	Part string
 	// Message in plain words: "pulling image quay.io/…", "starting", "ready".
 	Message string
@@ -43,65 +43,106 @@ type Progress struct {
 // own error when it is cancelled. report may be nil; it is called from one
 // goroutine, before Wait returns.
 func Wait(ctx context.Context, client kubernetes.Interface, t Target, report func(Progress)) error {
-	return errors.New("rollout: not written yet")
+	m := mirror.New()
+	w := watchWorkshop(m, client, t, true)
+	return wait(ctx, client, t.Namespace, m, w.parts, report)
 }
 
 // WaitSession returns nil as soon as the session's pod is ready; the pod need
-// not exist yet. Errors as for Wait.
+// not exist yet. The claim of its volume has the pod's name, as KubeSpawner
+// makes it. Errors as for Wait.
 func WaitSession(ctx context.Context, client kubernetes.Interface, namespace, pod string, report func(Progress)) error {
-	return errors.New("rollout: not written yet")
+	m := mirror.New()
+	w := watchPod(m, client, namespace, pod)
+	return wait(ctx, client, namespace, m, w.parts, report)
 }
 
 // TimeoutError says what was still missing at the deadline.
 type TimeoutError struct {
-	// Missing in words, a line an object: "hub: container not ready: …".
+	// Missing in words, a line an object: "hub: starting (readiness probe
+	// failed: …)".
 	Missing []string
 }
 
-func (e *TimeoutError) Error() string { return "" }
+func (e *TimeoutError) Error() string {
+	return "the time is up; not ready yet: " + strings.Join(e.Missing, "; ")
+}
 
 // Unwrap makes it a context.DeadlineExceeded.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// Part is the state of one part of a workshop.
-type Part struct {
-	// Name: "hub", "proxy", "hub volume", "ingress".
-	Name string `json:"name"`
-	// Object behind it.
-	Object record.Ref `json:"object"`
-	// State in a word or two: "ready", "starting", "failed", "missing".
-	State string `json:"state"`
-	Ready bool   `json:"ready"`
-	// ReadyReplicas and Replicas wanted, for Deployments.
-	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
-	Replicas      int32 `json:"replicas,omitempty"`
-	// Image that runs (hub and proxy).
-	Image string `json:"image,omitempty"`
-	// Capacity of a volume.
-	Capacity string `json:"capacity,omitempty"`
-	// Created is when the object was made.
-	Created time.Time `json:"created,omitzero"`
-	// Message says more where it isn't ready.
-	Message string `json:"message,omitempty"`
-	// Failure is set where the cause is known.
-	Failure *explain.Failure `json:"failure,omitempty"`
+// judgement is how one evaluation looks at what it finds.
+type judgement struct {
+	now time.Time
+	// final takes everything for settled that is else given some time to pass.
+	final bool
 }
 
-// Snapshot is the state of a workshop at one time.
-type Snapshot struct {
-	Parts []Part `json:"parts"`
-	// Ready is true if every part is.
-	Ready bool `json:"ready"`
+// wait evaluates the copies whenever they change, until they are as wanted or
+// never will be. parts also says when to evaluate again although nothing
+// changes, 0 for never.
+func wait(ctx context.Context, client kubernetes.Interface, namespace string, m *mirror.Mirror, parts func(judgement) ([]Part, time.Duration), report func(Progress)) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	m.Run(watching)
+	told := map[string]string{}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return timeout(m, parts)
+			}
+			return ctx.Err()
+		case <-m.Changed():
+		case <-timer.C:
+		}
+		if err := m.Err(); err != nil {
+			return fmt.Errorf("watch the workshop in namespace %q: %w", namespace, err)
+		}
+		if !m.Synced() {
+			continue
+		}
+		now, again := parts(judgement{now: time.Now()})
+		ready := true
+		for _, p := range now {
+			if p.Failure != nil {
+				return withLog(ctx, client, namespace, p.Failure)
+			}
+			ready = ready && p.Ready
+			if told[p.Name] != p.Message && report != nil {
+				told[p.Name] = p.Message
+				report(Progress{Part: p.Name, Message: p.Message, Ready: p.Ready})
+			}
+		}
+		if ready {
+			return nil
+		}
+		timer.Stop()
+		if again > 0 {
+			timer.Reset(again)
+		}
+	}
 }
 
-// Status reads the state of a workshop in a fixed number of requests, sent at
-// once.
-func Status(ctx context.Context, client kubernetes.Interface, t Target) (Snapshot, error) {
-	return Snapshot{}, errors.New("rollout: not written yet")
-}
-
-// WatchStatus calls report with the state of a workshop at first and after
-// each change, until the context ends; then it returns the context's error.
-func WatchStatus(ctx context.Context, client kubernetes.Interface, t Target, report func(Snapshot)) error {
-	return errors.New("rollout: not written yet")
+func timeout(m *mirror.Mirror, parts func(judgement) ([]Part, time.Duration)) error {
+	e := &TimeoutError{}
+	if !m.Synced() {
+		e.Missing = []string{"the API server did not answer in time"}
+		return e
+	}
+	now, _ := parts(judgement{now: time.Now(), final: true})
+	for _, p := range now {
+		switch {
+		case p.Failure != nil:
+			e.Missing = append(e.Missing, fmt.Sprintf("%s: %s", p.Name, strings.Join(append([]string{p.Failure.Error()}, p.Failure.Evidence...), ": ")))
+		case p.Ready:
+		case p.detail != "":
+			e.Missing = append(e.Missing, fmt.Sprintf("%s: %s (%s)", p.Name, p.Message, p.detail))
+		default:
+			e.Missing = append(e.Missing, p.Name+": "+p.Message)
+		}
+	}
+	return e
 }
