@@ -10,6 +10,7 @@ package testcluster
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ func New(t *testing.T) *Cluster {
 func (c *Cluster) Bound(t *testing.T, clusterRole string) *User {
 	t.Helper()
 	client := c.Admin.Kubernetes
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "trainer-" + clusterRole}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "trainer-" + strings.ReplaceAll(clusterRole, ":", "-")}}
 	if _, err := client.CoreV1().ServiceAccounts(c.Namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +98,7 @@ func (c *Cluster) Bound(t *testing.T, clusterRole string) *User {
 func user(t *testing.T, config *rest.Config) *User {
 	t.Helper()
 	config.QPS, config.Burst = 100, 200
+	config.WarningHandlerWithContext = rest.NoWarnings{}
 	u := &User{Config: config}
 	var err error
 	if u.Kubernetes, err = kubernetes.NewForConfig(config); err != nil {

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package rollout_test
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+	"github.com/workshopctl/workshopctl/test/testcluster"
+)
+
+// kubelet plays a node: it takes every pod of the namespace, writes the
+// statuses that the test wants, and ends pods that are deleted. All the rest
+// (Deployments, ReplicaSets, claims, quota) is done by the real controllers.
+type kubelet struct {
+	t *testing.T
+	c *testcluster.Cluster
+
+	mu     sync.Mutex
+	status map[workshop.Component]func(*corev1.Pod) corev1.PodStatus
+}
+
+func newKubelet(t *testing.T, c *testcluster.Cluster) *kubelet {
+	k := &kubelet{t: t, c: c, status: map[workshop.Component]func(*corev1.Pod) corev1.PodStatus{
+		workshop.ComponentHub: running, workshop.ComponentProxy: running, workshop.ComponentSession: running,
+	}}
+	w, err := c.Admin.Kubernetes.CoreV1().Pods(c.Namespace).Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		w.Stop()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		for e := range w.ResultChan() {
+			if pod, ok := e.Object.(*corev1.Pod); ok && e.Type != watch.Deleted {
+				k.sync(t.Context(), pod)
+			}
+		}
+	}()
+	return k
+}
+
+// say sets what becomes of a component's pods, those that exist among them.
+func (k *kubelet) say(component workshop.Component, status func(*corev1.Pod) corev1.PodStatus) {
+	k.mu.Lock()
+	k.status[component] = status
+	k.mu.Unlock()
+	list, err := k.c.Admin.Kubernetes.CoreV1().Pods(k.c.Namespace).List(k.t.Context(), metav1.ListOptions{LabelSelector: workshop.LabelComponent + "=" + string(component)})
+	if err != nil {
+		k.t.Error(err)
+		return
+	}
+	for i := range list.Items {
+		k.sync(k.t.Context(), &list.Items[i])
+	}
+}
+
+func (k *kubelet) sync(ctx context.Context, pod *corev1.Pod) {
+	pods := k.c.Admin.Kubernetes.CoreV1().Pods(k.c.Namespace)
+	if pod.DeletionTimestamp != nil {
+		if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0)); err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+			k.t.Error(err)
+		}
+		return
+	}
+	if pod.Spec.NodeName == "" {
+		err := pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: "test"}}, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+			k.t.Error(err)
+		}
+		return // the watch brings it again
+	}
+	k.mu.Lock()
+	status := k.status[workshop.Component(pod.Labels[workshop.LabelComponent])]
+	k.mu.Unlock()
+	if status == nil {
+		return
+	}
+	patch, err := json.Marshal(map[string]any{"status": status(pod)})
+	if err != nil {
+		k.t.Error(err)
+		return
+	}
+	if _, err := pods.Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		k.t.Error(err)
+	}
+}
+
+func scheduled(phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1.ContainerState) func(*corev1.Pod) corev1.PodStatus {
+	return func(pod *corev1.Pod) corev1.PodStatus {
+		return corev1.PodStatus{Phase: phase,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: ready}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image, Ready: ready == corev1.ConditionTrue,
+				State: state}}}
+	}
+}
+
+func running(pod *corev1.Pod) corev1.PodStatus {
+	return scheduled(corev1.PodRunning, corev1.ConditionTrue, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})(pod)
+}
+
+func starting(pod *corev1.Pod) corev1.PodStatus {
+	return scheduled(corev1.PodRunning, corev1.ConditionFalse, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})(pod)
+}
+
+func waiting(reason, message string) func(*corev1.Pod) corev1.PodStatus {
+	return scheduled(corev1.PodPending, corev1.ConditionFalse, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
+}
