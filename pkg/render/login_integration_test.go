@@ -42,10 +42,16 @@ type runningHub struct {
 	ended   chan struct{}
 }
 
-// start runs a hub until the test ends. The proxy that it talks to keeps
+// start runs a hub with a new database until the test ends.
+func start(t *testing.T, version string, in render.Input) *runningHub {
+	t.Helper()
+	return startOn(t, filepath.Join(t.TempDir(), "hub.sqlite"), version, in)
+}
+
+// startOn runs a hub until the test ends. The proxy that it talks to keeps
 // routes but forwards nothing; the only change to the configuration is the
 // hub's port, which must not be taken by another test.
-func start(t *testing.T, version string, in render.Input) *runningHub {
+func startOn(t *testing.T, database, version string, in render.Input) *runningHub {
 	t.Helper()
 	venv := install(t, version)
 	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
@@ -70,7 +76,7 @@ func start(t *testing.T, version string, in render.Input) *runningHub {
 	}
 	h := &runningHub{url: "http://127.0.0.1:" + port, secret: secretOf(t, in), changed: make(chan struct{}), ended: make(chan struct{})}
 	command := exec.Command(filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+config,
-		"--JupyterHub.db_url=sqlite:///"+filepath.Join(dir, "hub.sqlite"),
+		"--JupyterHub.db_url=sqlite:///"+database,
 		"--ConfigurableHTTPProxy.api_url="+proxy.URL)
 	command.Dir, command.Env = dir, env
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the culler goes with it
@@ -277,7 +283,14 @@ func (h *runningHub) checkAPI(t *testing.T) {
 func TestAllowedUsers(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
-			h := start(t, version.jupyterhub, as(t, input(func(s *workshop.Spec) {
+			database := filepath.Join(t.TempDir(), "hub.sqlite")
+			t.Run("everybody", func(t *testing.T) {
+				h := startOn(t, database, version.jupyterhub, as(t, input(nil)))
+				if got := h.login(t, "mallory", string(h.secret[workshop.SecretUserPassword])); got != 302 {
+					t.Errorf("login of mallory: %d", got)
+				}
+			})
+			h := startOn(t, database, version.jupyterhub, as(t, input(func(s *workshop.Spec) {
 				s.AdminUsers, s.AllowedUsers, s.IdleTimeout = []string{"trainer"}, []string{"Jane", "$(HOME)"}, "0"
 			})))
 			user := string(h.secret[workshop.SecretUserPassword])
