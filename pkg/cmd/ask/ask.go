@@ -21,7 +21,7 @@ func Confirm(ctx context.Context, f *factory.Factory, yes bool, question string)
 		return nil
 	}
 	if !progress.IsTerminal(f.In) || !progress.IsTerminal(f.ErrOut) {
-		return fault.Refuse("Add --yes to go ahead without being asked.", "%s This wants a yes, and there is no terminal to ask on", question)
+		return fault.Refuse("Add --yes to go ahead without being asked.", "this needs a yes, and there is no terminal to ask on: %s", question)
 	}
 	_, _ = fmt.Fprintf(f.ErrOut, "%s [y/N] ", question)
 	answer := make(chan string, 1)

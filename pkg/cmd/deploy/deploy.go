@@ -234,10 +234,7 @@ func resultOf(p *plan.Plan, r plan.Result) Deployed {
 
 // howToGoOn tells how to log in and what to do next.
 func howToGoOn(f *factory.Factory, p *plan.Plan, waited bool) {
-	flag := ""
-	if p.Spec.Name != workshop.DefaultName {
-		flag = " --workshop " + p.Spec.Name
-	}
+	flag := f.On(p.Spec.Name)
 	if !waited {
 		f.Say("Wait until it is ready with: workshopctl rollout status%s", flag)
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // Build says which build of the program this is.
@@ -104,6 +105,22 @@ func (f *Factory) Reword(text string) string {
 // Say writes a line for people to stderr.
 func (f *Factory) Say(format string, args ...any) {
 	_, _ = fmt.Fprintln(f.ErrOut, f.Reword(fmt.Sprintf(format, args...)))
+}
+
+// On are the flags that a command in a hint needs to be about the same
+// workshop as this one.
+func (f *Factory) On(name string) string {
+	flags := ""
+	if name != workshop.DefaultName {
+		flags += " --workshop " + name
+	}
+	if ns := f.ConfigFlags.Namespace; ns != nil && *ns != "" {
+		flags += " -n " + *ns
+	}
+	if context := f.ConfigFlags.Context; context != nil && *context != "" {
+		flags += " --context " + *context
+	}
+	return flags
 }
 
 // Progress returns a Progress on stderr.

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,8 +14,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/workshopctl/workshopctl/pkg/apply"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/rollout"
 )
 
 // Write tells a person of an error: what failed, what the cluster said, what
@@ -41,16 +44,34 @@ func Write(w io.Writer, err error, reword func(string) string) {
 	}
 }
 
-// message is the error's text without what tells a person nothing.
+// message is the error's text without what tells a person nothing, and with
+// lists as lists.
 func message(err error) string {
+	var (
+		late  *rollout.TimeoutError
+		stuck *apply.StuckError
+	)
+	switch {
+	case errors.As(err, &late):
+		return strings.Replace(err.Error(), late.Error(), "the time is up; not ready yet:\n"+strings.Join(late.Missing, "\n"), 1)
+	case errors.As(err, &stuck):
+		return strings.Replace(err.Error(), stuck.Error(), "the time is up; not gone yet:\n"+strings.Join(stuck.Objects, "\n"), 1)
+	}
 	var u *url.Error
 	if errors.As(err, &u) && isConnection(err) {
 		if at, parseErr := url.Parse(u.URL); parseErr == nil {
 			return strings.Replace(err.Error(), u.Error(), fmt.Sprintf("the cluster at %s://%s does not answer: %v", at.Scheme, at.Host, u.Err), 1)
 		}
 	}
-	return err.Error()
+	return ends.Replace(err.Error())
 }
+
+// ends puts the context's errors into words.
+var ends = strings.NewReplacer(
+	"interrupted: "+context.Canceled.Error(), "interrupted",
+	context.Canceled.Error(), "interrupted",
+	context.DeadlineExceeded.Error(), "the time is up",
+)
 
 func isConnection(err error) bool {
 	var (

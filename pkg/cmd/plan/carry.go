@@ -60,7 +60,7 @@ func Carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 		return r, nil
 	}
 	if err := Wait(ctx, c, p.target(r), say); err != nil {
-		return r, fault.Hint(interrupted(outer, p, err), interruptedHint(outer, goesOn(p)))
+		return r, fault.Hint(interrupted(outer, p, err), goesOn(outer, f, p, err))
 	}
 	return r, nil
 }
@@ -81,8 +81,13 @@ func interruptedHint(ctx context.Context, hint string) string {
 	return hint
 }
 
-func goesOn(p *Plan) string {
-	return fmt.Sprintf("The cluster goes on starting the workshop. Look at it with: workshopctl rollout status --workshop %s -n %s", p.Spec.Name, p.Namespace)
+// goesOn says what the cluster does on its own when a person or the time ends
+// the waiting.
+func goesOn(ctx context.Context, f *factory.Factory, p *Plan, err error) string {
+	if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		return ""
+	}
+	return "The cluster goes on starting the workshop. Wait for it with: workshopctl rollout status" + f.On(p.Spec.Name)
 }
 
 // check looks before the first write for what would go wrong.

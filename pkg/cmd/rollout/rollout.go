@@ -87,7 +87,11 @@ func Status(ctx context.Context, f *factory.Factory, o *StatusOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	if err := plan.Wait(ctx, c, rollout.Target{Namespace: c.Namespace, Spec: r.Spec}, f.Progress()); err != nil {
-		return fmt.Errorf("rollout of %s: %w", r.Spec.Name, err)
+		err = fmt.Errorf("rollout status %s: %w", r.Spec.Name, err)
+		if fault.Code(err) == fault.Interrupted {
+			return fault.Hint(err, "The cluster goes on with it.")
+		}
+		return err
 	}
 	return nil
 }
@@ -239,7 +243,7 @@ func Undo(ctx context.Context, f *factory.Factory, o *UndoOptions) error {
 	if err != nil {
 		return err
 	}
-	f.Say("Going back to revision %d (%s).", target.Number, target.Cause)
+	f.Say("Going back to revision %d.", target.Number)
 	if _, err := plan.Carry(ctx, f, c, p, plan.Options{Wait: true, Timeout: o.Timeout}, f.Progress()); err != nil {
 		return err
 	}

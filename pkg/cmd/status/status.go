@@ -271,10 +271,12 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 	if err := partsTable(s.Parts).Write(w); err != nil {
 		return err
 	}
+	said := map[string]bool{} // one cause may keep several parts from getting ready
 	for _, p := range s.Parts {
-		if p.Failure == nil {
+		if p.Failure == nil || said[p.Failure.Error()] {
 			continue
 		}
+		said[p.Failure.Error()] = true
 		if _, err := fmt.Fprintln(w); err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	}
 	if record.Spec.URL() == "" {
 		return fault.Hint(fmt.Errorf("workshop %s is deployed with --expose none and has no URL of its own", record.Spec.Name),
-			"Open a way in from this machine with: workshopctl url --forward")
+			"Open a way in from this machine with: workshopctl url --forward"+f.On(record.Spec.Name))
 	}
 	return show(f, c, record.Spec.Name, record.Spec.URL(), o)
 }
@@ -142,7 +142,7 @@ func forwardTo(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec
 	if err != nil {
 		var none *forward.NoPodError
 		if errors.As(err, &none) {
-			return fault.Hint(err, "`workshopctl status` says why.")
+			return fault.Hint(err, "This says why: workshopctl status"+f.On(spec.Name))
 		}
 		return err
 	}
