@@ -45,6 +45,7 @@ type stream struct {
 	passed  modes // of the terminal at the ring's oldest byte
 	readers map[string]*Reader
 	closed  bool
+	rushing bool // output waits for nobody
 }
 
 func newStream() *stream {
@@ -119,7 +120,15 @@ func (s *stream) allBehind() bool {
 			return false
 		}
 	}
-	return len(s.readers) > 0
+	return len(s.readers) > 0 && !s.rushing
+}
+
+// rush lets output go on whoever is behind.
+func (s *stream) rush(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rushing = on
+	s.room.Broadcast()
 }
 
 // write appends p for all readers.

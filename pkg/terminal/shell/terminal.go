@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/workshopctl/workshopctl/pkg/terminal/process"
 	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
@@ -39,6 +41,8 @@ const (
 	maxQueue = 4 * wire.InputWindow
 	// hangUpTime is how long a shell may take to end after SIGHUP.
 	hangUpTime = time.Second
+	// drainTime is how long the output of a shell that has ended is waited for.
+	drainTime = 50 * time.Millisecond
 )
 
 // softReset undoes what a program that was killed may have left behind in the
@@ -204,7 +208,13 @@ func (t *Terminal) start() error {
 	}
 	t.running = r
 	t.setState(Running)
-	go t.copyOut(r)
+	exited := make(chan error, 1)
+	go func() {
+		exited <- t.reaper.Wait(r.cmd)
+		// A program that outlives the shell may hold the terminal for ever.
+		_ = r.tty.SetReadDeadline(time.Now().Add(drainTime))
+	}()
+	go t.copyOut(r, exited)
 	go r.copyIn()
 	return nil
 }
@@ -216,8 +226,9 @@ func (t *Terminal) spawn() (*run, error) {
 	}
 	r := &run{cmd: cmd, done: make(chan struct{})}
 	r.queue.L = &r.queue.Mutex
+	var tty *os.File
 	_, err = t.reaper.Start(func() (*os.Process, error) {
-		r.tty, err = pty.StartWithSize(cmd, &pty.Winsize{Cols: t.size.Columns, Rows: t.size.Rows})
+		tty, err = pty.StartWithSize(cmd, &pty.Winsize{Cols: t.size.Columns, Rows: t.size.Rows})
 		return cmd.Process, err
 	})
 	// Files that were only for the shell are open in it now.
@@ -227,7 +238,26 @@ func (t *Terminal) spawn() (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+	if r.tty, err = pollable(tty); err != nil {
+		cmd.Process.Kill()
+		go t.reaper.Wait(cmd)
+		return nil, err
+	}
 	return r, nil
+}
+
+// pollable makes of a terminal that blocks a thread while it is read one that
+// the runtime waits for, with deadlines.
+func pollable(tty *os.File) (*os.File, error) {
+	defer tty.Close()
+	fd, err := unix.FcntlInt(tty.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prepare the terminal: %w", err)
+	}
+	return os.NewFile(uintptr(fd), tty.Name()), nil
 }
 
 func (t *Terminal) setState(s string) {
@@ -238,25 +268,26 @@ func (t *Terminal) setState(s string) {
 }
 
 // copyOut brings the terminal's output into the stream until the shell ends.
-func (t *Terminal) copyOut(r *run) {
+func (t *Terminal) copyOut(r *run, exited <-chan error) {
 	buf := make([]byte, 16<<10)
 	for t.stream.waitForRoom() == nil {
-		n, err := r.tty.Read(buf)
+		n, err := r.read(buf)
 		if n > 0 {
 			t.output.Add(uint64(n))
 			t.stream.write(buf[:n])
 		}
 		if err != nil {
-			break // EIO: the shell, which holds the terminal, has ended
+			break
 		}
 	}
 	r.endQueue()
-	r.tty.Close()
-	err := t.reaper.Wait(r.cmd)
+	r.tty.Close() // whoever still prints there gets an error
+	err := <-exited
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running = nil
+	t.stream.rush(false)
 	t.logf("shell %d ended: %s", r.cmd.Process.Pid, outcome(err))
 	t.stream.write([]byte(softReset))
 	if !t.closed {
@@ -264,6 +295,25 @@ func (t *Terminal) copyOut(r *run) {
 	}
 	t.setState(Ended)
 	close(r.done)
+}
+
+// read reads the terminal. The end is an error: EIO when no program holds the
+// terminal any more, else EOF when the shell has ended and what it printed
+// has been read.
+func (r *run) read(buf []byte) (n int, err error) {
+	n, err = r.tty.Read(buf)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	conn, err := r.tty.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	controlErr := conn.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
+	if controlErr != nil || err != nil || n <= 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func outcome(err error) string {
@@ -286,7 +336,7 @@ func (t *Terminal) Restart(ctx context.Context) error {
 	r := t.running
 	t.mu.Unlock()
 	if r != nil {
-		r.hangUp(ctx)
+		t.hangUp(ctx, r)
 	}
 	return t.Start()
 }
@@ -299,19 +349,20 @@ func (t *Terminal) Close(ctx context.Context) {
 	t.mu.Unlock()
 	t.stream.close()
 	if r != nil {
-		r.hangUp(ctx)
+		t.hangUp(ctx, r)
 	}
 }
 
 // hangUp does what closing a terminal's window does: every process group in the
 // shell's session gets SIGHUP. A shell that stays is killed after a second;
 // what asked to survive (nohup) survives a restart of the shell.
-func (r *run) hangUp(ctx context.Context) {
+func (t *Terminal) hangUp(ctx context.Context, r *run) {
+	t.stream.rush(true) // the last output shall not wait for a page that sleeps
 	shell := r.cmd.Process.Pid
 	for _, group := range process.GroupsOfSession(shell) {
-		// A stopped job must wake to hear of it.
-		syscall.Kill(-group, syscall.SIGHUP)
-		syscall.Kill(-group, syscall.SIGCONT)
+		// A stopped job must wake to hear of it. Those that are gone are no error.
+		_ = syscall.Kill(-group, syscall.SIGHUP)
+		_ = syscall.Kill(-group, syscall.SIGCONT)
 	}
 	timer := time.NewTimer(hangUpTime)
 	defer timer.Stop()
@@ -321,15 +372,18 @@ func (r *run) hangUp(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	r.cmd.Process.Kill()
-	// Closing ends a read that another holder of the terminal keeps waiting.
-	r.tty.SetReadDeadline(time.Now().Add(hangUpTime / 2))
+	_ = r.cmd.Process.Kill()
 	<-r.done
 }
 
 func (r *run) resize(s wire.Size) {
-	// It fails only when the shell has just ended.
-	_ = pty.Setsize(r.tty, &pty.Winsize{Cols: s.Columns, Rows: s.Rows})
+	// Not by the file's Fd, which would make it block again. It fails only when
+	// the shell has just ended.
+	if conn, err := r.tty.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) {
+			_ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Col: s.Columns, Row: s.Rows})
+		})
+	}
 }
 
 func (r *run) enqueue(it item) error {
