@@ -83,7 +83,11 @@ func down(ctx context.Context, streams Streams, dirs host.Dirs, keep bool) error
 		fmt.Fprintf(streams.Err, "There is no sandbox %s.\n", dirs.Name)
 		return nil
 	}
-	fmt.Fprintf(streams.Err, "Sandbox %s is gone (%.1fs).\n", dirs.Name, time.Since(start).Seconds())
+	done := "is gone"
+	if keep {
+		done = "has stopped, and its state is kept"
+	}
+	fmt.Fprintf(streams.Err, "Sandbox %s %s (%.1fs).\n", dirs.Name, done, time.Since(start).Seconds())
 	return nil
 }
 

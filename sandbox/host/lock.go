@@ -41,11 +41,14 @@ type Lock struct{ f *os.File }
 // Acquire takes the lock at path for this process, or returns a *HeldError.
 // The command is what others are told that this process does.
 func Acquire(path, command string) (*Lock, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
 	for {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, err
+		}
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // Release of another has just removed the directory
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +106,10 @@ func AcquireWait(ctx context.Context, path, command string, waiting func(Holder)
 	}
 }
 
-// Release gives the lock up and removes its file.
+// Release gives the lock up and removes its file, and the directory that
+// Acquire may have made for it if nothing else is there.
 func (l *Lock) Release() error {
-	return errors.Join(os.Remove(l.f.Name()), l.f.Close())
+	err := os.Remove(l.f.Name())
+	_ = os.Remove(filepath.Dir(l.f.Name()))
+	return errors.Join(err, l.f.Close())
 }

@@ -204,11 +204,11 @@ func Run(ctx context.Context, dirs host.Dirs, out io.Writer) error {
 }
 
 // end stops pods first, as a machine's shutdown would: each container is
-// asked to end and has five seconds.
+// asked to end and has three seconds.
 func (s *supervisor) end(ctx context.Context) {
 	s.Stop(unitKubelet)
 	if cgroups, err := host.FindCgroups(); err == nil && !s.current().ControlPlane {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 		pods := s.current().dirs.Cgroup() + "/kubepods"
 		pids, _ := cgroups.Processes(pods) //nolint:errcheck // those not found die a little later

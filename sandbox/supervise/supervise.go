@@ -146,15 +146,33 @@ func halt(stop []*running) {
 	}
 }
 
-// Stop stops the named units, or all; those that were started last go first,
-// as they need the others to end well.
+// Stop stops the named units, or all. A unit ends well only while those that
+// it comes after are there: so those that nothing comes after go first, at the
+// same time, then those that nothing comes after any more.
 func (s *Supervisor) Stop(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range slices.Backward(s.order) {
-		if r := s.running[name]; r != nil && (len(names) == 0 || slices.Contains(names, name)) {
-			halt([]*running{r})
+	left := map[string]*running{}
+	for name, r := range s.running {
+		if len(names) == 0 || slices.Contains(names, name) {
+			left[name] = r
 		}
+	}
+	for len(left) > 0 {
+		needed := map[string]bool{}
+		for _, r := range left {
+			for _, name := range r.unit.After {
+				needed[name] = true
+			}
+		}
+		var stop []*running
+		for name, r := range left {
+			if !needed[name] {
+				stop = append(stop, r)
+				delete(left, name)
+			}
+		}
+		halt(stop)
 	}
 }
 
@@ -217,6 +235,7 @@ func (s *Supervisor) run(ctx context.Context, r *running, needs []chan struct{})
 		started := time.Now()
 		err := s.once(ctx, r)
 		if ctx.Err() != nil {
+			s.say("%s: stopped", r.unit.Name)
 			return
 		}
 		if err == nil {

@@ -118,7 +118,7 @@ func TestApplyRestartsOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-func TestStopEndsTheLastFirst(t *testing.T) {
+func TestStopEndsTheNeededLast(t *testing.T) {
 	dir := t.TempDir()
 	s := New(dir, t.Logf)
 	log := filepath.Join(dir, "order")
@@ -128,6 +128,9 @@ func TestStopEndsTheLastFirst(t *testing.T) {
 	var units []Unit
 	for _, name := range []string{"a", "b", "c"} {
 		u := shell(name, script(name))
+		if name != "a" {
+			u.After = []string{string(name[0] - 1)}
+		}
 		u.Ready = func(context.Context) error {
 			if !strings.Contains(Tail(LogFile(dir, name), 1), "up") {
 				return errors.New("not up")
