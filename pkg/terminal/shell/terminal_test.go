@@ -266,3 +266,15 @@ func ExampleTerminal_Say() {
 	fmt.Printf("%q\n", out)
 	// Output: "\r\x1b[2m[hello]\x1b[0m\r\n"
 }
+
+// TestLastOutput: what a shell prints before it ends arrives, although a program
+// that it leaves behind keeps the terminal open.
+func TestLastOutput(t *testing.T) {
+	term := newTerminal(t, "trap '' HUP; sleep 1000 & seq 1 200000; exit 3")
+	a := view(t, term, "a", usual)
+	if err := term.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a.sees("199999\r\n200000\r\n")
+	a.sees("ended: status 3")
+}
