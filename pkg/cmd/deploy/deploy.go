@@ -106,7 +106,6 @@ are refused.`,
 	flags.workshop.AddTo(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&flags.dryRun, "dry-run", dryRunNone, "`none|client|server`: print the objects (client), or let the API server check them (server)")
-	fs.Lookup("dry-run").NoOptDefVal = dryRunClient
 	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{dryRunNone, dryRunClient, dryRunServer}, cobra.ShellCompDirectiveNoFileComp))
 	fs.BoolVar(&flags.skipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the terminal image")
 	fs.BoolVar(&flags.wait, "wait", true, "Wait until the workshop is ready")
