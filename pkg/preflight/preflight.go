@@ -7,8 +7,13 @@ package preflight
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 
@@ -36,18 +41,141 @@ type Finding struct {
 	explain.Failure
 }
 
+// check looks for one kind of trouble. Errors that say that the caller may
+// not look are taken for "nothing found".
+type check func(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error)
+
+func checks() []check {
+	return []check{namespace, rights, quota, storageClass, ingressClass, secrets}
+}
+
 // Check runs all checks but TerminalImage's, at once, and returns what they
 // found. It writes nothing. Checks that need rights the caller doesn't have
 // find nothing.
 func Check(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error) {
-	return nil, errors.New("preflight: not written yet")
+	all := checks()
+	found := make([][]Finding, len(all))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, c := range all {
+		group.Go(func() (err error) {
+			found[i], err = c(ctx, client, in)
+			if apierrors.IsForbidden(err) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("check namespace %q before the deploy: %w", in.Namespace, err)
+	}
+	return slices.Concat(found...), nil
 }
 
-// TerminalImage has the cluster pull in.Spec.TerminalImage for a short-lived
-// pod and returns the digest that it got ("sha256:…", or the runtime's own
-// name of the image where it has no digest). report is told in plain words
-// what goes on, and may be nil. The pod is deleted in all cases. Errors:
-// *explain.Failure for a known cause, rollout's errors else.
-func TerminalImage(ctx context.Context, client kubernetes.Interface, in Input, report func(message string)) (digest string, err error) {
-	return "", errors.New("preflight: not written yet")
+func namespace(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error) {
+	ns, err := client.CoreV1().Namespaces().Get(ctx, in.Namespace, metav1.GetOptions{})
+	object := "namespace " + in.Namespace
+	switch {
+	case apierrors.IsNotFound(err):
+		return []Finding{{Failure: explain.Failure{Code: explain.Namespace, Object: object, Cause: "it does not exist",
+			Remedy: fmt.Sprintf("make it (kubectl create namespace %s), or choose another with --namespace", in.Namespace)}}}, nil
+	case err != nil:
+		return nil, err
+	case ns.Status.Phase == corev1.NamespaceTerminating:
+		return []Finding{{Failure: explain.Failure{Code: explain.Namespace, Object: object, Cause: "it is being deleted",
+			Remedy: "wait until it is gone and make it anew, or choose another with --namespace"}}}, nil
+	}
+	return nil, nil
+}
+
+func hasSize(size string) bool { return size != "" && size != "0" }
+
+func storageClass(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error) {
+	if !hasSize(in.Spec.Storage.Size) && !hasSize(in.Spec.HubStorageSize) {
+		return nil, nil
+	}
+	classes, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range classes.Items {
+		if c.Name == in.Spec.Storage.ClassName || (in.Spec.Storage.ClassName == "" && c.Annotations["storageclass.kubernetes.io/is-default-class"] == "true") {
+			return nil, nil
+		}
+		names = append(names, c.Name)
+	}
+	// Volumes that somebody has made by hand need no class.
+	f := explain.Failure{Code: explain.VolumePending, Object: "storage", Cause: "the cluster has no default storage class, so volumes may never come", Evidence: list("classes: ", names),
+		Remedy: "name a class with --storage-class, or do without volumes with --storage-size 0 and --hub-storage-size 0"}
+	if in.Spec.Storage.ClassName != "" {
+		f.Cause = fmt.Sprintf("the cluster has no storage class %q, so volumes may never come", in.Spec.Storage.ClassName)
+	}
+	return []Finding{{Warning: true, Failure: f}}, nil
+}
+
+func ingressClass(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error) {
+	if in.Spec.Expose != workshop.ExposeIngress || in.Spec.Annotations["kubernetes.io/ingress.class"] != "" || in.Existing {
+		return nil, nil
+	}
+	classes, err := client.NetworkingV1().IngressClasses().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range classes.Items {
+		if c.Annotations["ingressclass.kubernetes.io/is-default-class"] == "true" {
+			return nil, nil
+		}
+		names = append(names, c.Name)
+	}
+	return []Finding{{Warning: true, Failure: explain.Failure{Code: explain.IngressNoClass, Object: "ingress",
+		Cause: "the cluster has no default ingress class, so nothing may serve the workshop", Evidence: list("classes: ", names),
+		Remedy: "put a class into the workshop file (annotations: {kubernetes.io/ingress.class: NAME}), or deploy with --expose none and use `url --forward`"}}}, nil
+}
+
+// secrets looks for those that the Spec names.
+func secrets(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error) {
+	var found []Finding
+	for _, want := range []struct {
+		name  string
+		kinds []corev1.SecretType
+		flag  string
+		how   string
+	}{
+		{in.Spec.PullSecret, []corev1.SecretType{corev1.SecretTypeDockerConfigJson, corev1.SecretTypeDockercfg}, "--pull-secret", "kubectl -n %s create secret docker-registry %s --docker-server=… --docker-username=… --docker-password=…"},
+		{in.Spec.TLSSecret, []corev1.SecretType{corev1.SecretTypeTLS}, "--tls-secret", "kubectl -n %s create secret tls %s --cert=… --key=…"},
+	} {
+		if want.name == "" || want.name == workshop.TLSDefault {
+			continue
+		}
+		secret, err := client.CoreV1().Secrets(in.Namespace).Get(ctx, want.name, metav1.GetOptions{})
+		f := explain.Failure{Code: explain.ContainerConfig, Object: "secret " + want.name, Remedy: fmt.Sprintf("make it: "+want.how, in.Namespace, want.name)}
+		switch {
+		case apierrors.IsNotFound(err):
+			f.Cause = want.flag + " names a secret that does not exist"
+		case err != nil:
+			return nil, err
+		case !slices.Contains(want.kinds, secret.Type):
+			f.Cause = fmt.Sprintf("%s wants a secret of type %s; this one is of type %s", want.flag, want.kinds[0], explain.Clean(string(secret.Type)))
+		default:
+			continue
+		}
+		found = append(found, Finding{Failure: f})
+	}
+	return found, nil
+}
+
+// list is a line of evidence, none for no names.
+func list(title string, names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	line := title
+	for i, n := range names {
+		if i > 0 {
+			line += ", "
+		}
+		line += explain.Clean(n)
+	}
+	return []string{line}
 }
