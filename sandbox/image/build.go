@@ -138,8 +138,9 @@ func (b *builder) build(ctx context.Context, o order) error {
 	if err := b.run(ctx, o.name, "buildah", args...); err != nil {
 		return err
 	}
+	// zstd, because containerd unpacks it several times faster than gzip.
 	unfinished := filepath.Join(b.tmp, "layout")
-	if err := b.run(ctx, o.name, "buildah", "push", "--signature-policy", b.policy(), "--format", "oci", name, "oci:"+unfinished+":"+o.tag); err != nil {
+	if err := b.run(ctx, o.name, "buildah", "push", "--signature-policy", b.policy(), "--format", "oci", "--compression-format", "zstd", name, "oci:"+unfinished+":"+o.tag); err != nil {
 		return err
 	}
 	return os.Rename(unfinished, o.layoutDir(b.opts.CacheDir))

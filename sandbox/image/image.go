@@ -142,7 +142,7 @@ func prepare(ctx context.Context, opts Options, names []string) ([]order, error)
 // without versions: what they bring is decided on the day of the build.
 func (o order) hash(source string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "format 1\nbase %q\n", baseArgs())
+	fmt.Fprintf(h, "format 2\nbase %q\n", baseArgs())
 	for _, a := range o.args {
 		fmt.Fprintf(h, "arg %q\n", a)
 	}
