@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -45,6 +46,8 @@ type Factory struct {
 	Build Build
 	// Name of the program as the person typed it: "workshopctl", "oc workshop".
 	Name string
+	// Commands are the names of the program's commands, for Reword.
+	Commands []string
 	// CommandLine that was typed, for the history.
 	CommandLine []string
 	// ConfigFlags are kubectl's flags for the cluster, user and namespace.
@@ -91,7 +94,7 @@ func displayName(args []string) string {
 // command, and Reword replaces it.
 const Program = "workshopctl"
 
-var command = regexp.MustCompile(`\b` + Program + ` (-|[a-z{\[])`)
+var command = regexp.MustCompile(`\b` + Program + ` (--)?[a-z-]+`)
 
 // Reword puts the program's name as the person typed it into a text that
 // speaks of the program's commands.
@@ -99,7 +102,13 @@ func (f *Factory) Reword(text string) string {
 	if f.Name == Program {
 		return text
 	}
-	return command.ReplaceAllString(text, f.Name+" ${1}")
+	return command.ReplaceAllStringFunc(text, func(s string) string {
+		_, word, _ := strings.Cut(s, " ")
+		if !strings.HasPrefix(word, "--") && !slices.Contains(f.Commands, word) {
+			return s // the program itself is meant
+		}
+		return f.Name + " " + word
+	})
 }
 
 // Say writes a line for people to stderr.

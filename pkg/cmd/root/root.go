@@ -119,6 +119,9 @@ files last. You need one namespace and no cluster-admin rights.`,
 		version.NewCommand(f, nil),
 	)
 	root.SetHelpCommandGroupID(groupOther)
+	for _, c := range root.Commands() {
+		f.Commands = append(f.Commands, c.Name())
+	}
 	help(f, root)
 	return root
 }
