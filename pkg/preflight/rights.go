@@ -48,7 +48,7 @@ func rights(ctx context.Context, client kubernetes.Interface, in Input) ([]Findi
 	if missing := without(needed(in), may); len(missing) > 0 {
 		found = append(found, Finding{Failure: explain.Failure{Code: explain.Rights, Object: "namespace " + in.Namespace,
 			Cause: "you lack rights that a deploy needs", Evidence: missing,
-			Remedy: "ask an administrator of the cluster to bind you to the ClusterRole admin in this namespace"}})
+			Remedy: "check the namespace's name; if it is right, ask an administrator of the cluster to bind you to the ClusterRole admin in it"}})
 	}
 	if may(right{rbacv1.GroupName, "roles", "escalate"}) {
 		return found, nil

@@ -95,7 +95,7 @@ func wantFailure(t *testing.T, err error, code explain.Code, cause string) *expl
 }
 
 // pull writes the kubelet's event.
-func pull(t *testing.T, c *testcluster.Cluster, image string) func(*corev1.Pod) corev1.PodStatus {
+func pull(t *testing.T, c *testcluster.Cluster, image string) testcluster.Fate {
 	var once sync.Once
 	return func(pod *corev1.Pod) corev1.PodStatus {
 		once.Do(func() {
@@ -105,7 +105,7 @@ func pull(t *testing.T, c *testcluster.Cluster, image string) func(*corev1.Pod) 
 				t.Error(err)
 			}
 		})
-		return waiting("ContainerCreating", "")(pod)
+		return testcluster.Waiting("ContainerCreating", "")(pod)
 	}
 }
 
@@ -114,8 +114,8 @@ func pull(t *testing.T, c *testcluster.Cluster, image string) func(*corev1.Pod) 
 func TestWaitTellsWhatGoesOn(t *testing.T) {
 	c := testcluster.New(t)
 	ctx := t.Context()
-	k := newKubelet(t, c)
-	k.say(workshop.ComponentHub, pull(t, c, "hub:1"))
+	k := testcluster.NewKubelet(t, c)
+	k.Say(workshop.ComponentHub, pull(t, c, "hub:1"))
 	s := spec()
 	s.HubStorageSize, s.Expose, s.Host = "1Gi", workshop.ExposeIngress, "workshop.example.com"
 	s.Annotations = map[string]string{"kubernetes.io/ingress.class": "test"}
@@ -139,9 +139,9 @@ func TestWaitTellsWhatGoesOn(t *testing.T) {
 		told[p.Part] = append(told[p.Part], p.Message)
 		switch p.Part + " " + p.Message {
 		case "hub pulling image hub:1":
-			k.say(workshop.ComponentHub, starting)
+			k.Say(workshop.ComponentHub, testcluster.Starting)
 		case "hub starting":
-			k.say(workshop.ComponentHub, running)
+			k.Say(workshop.ComponentHub, testcluster.Running)
 		case "hub ready":
 			patch := []byte(`{"status":{"loadBalancer":{"ingress":[{"hostname":"localhost"}]}}}`)
 			if _, err := c.Admin.Kubernetes.NetworkingV1().Ingresses(c.Namespace).Patch(ctx, names.Ingress(), types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
@@ -179,35 +179,35 @@ func TestWaitTellsWhatGoesOn(t *testing.T) {
 
 func TestWaitFailsWithTheCause(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare func(*testing.T, *testcluster.Cluster, *kubelet)
+		prepare func(*testing.T, *testcluster.Cluster, *testcluster.Kubelet)
 		spec    func(*workshop.Spec)
 		change  func(*unstructured.Unstructured)
 		code    explain.Code
 		cause   string
 	}{
-		"image": {prepare: func(t *testing.T, _ *testcluster.Cluster, k *kubelet) {
-			k.say(workshop.ComponentProxy, waiting("ErrImagePull", `failed to resolve reference "proxy:1": proxy:1: not found`))
+		"image": {prepare: func(t *testing.T, _ *testcluster.Cluster, k *testcluster.Kubelet) {
+			k.Say(workshop.ComponentProxy, testcluster.Waiting("ErrImagePull", `failed to resolve reference "proxy:1": proxy:1: not found`))
 		}, code: explain.ImageNotFound, cause: "no such image: proxy:1"},
-		"login": {prepare: func(t *testing.T, _ *testcluster.Cluster, k *kubelet) {
-			k.say(workshop.ComponentHub, waiting("ImagePullBackOff", `Back-off pulling image "hub:1": ErrImagePull: 401 Unauthorized`))
+		"login": {prepare: func(t *testing.T, _ *testcluster.Cluster, k *testcluster.Kubelet) {
+			k.Say(workshop.ComponentHub, testcluster.Waiting("ImagePullBackOff", `Back-off pulling image "hub:1": ErrImagePull: 401 Unauthorized`))
 		}, code: explain.ImageUnauthorized, cause: "login"},
-		"crash": {prepare: func(t *testing.T, _ *testcluster.Cluster, k *kubelet) {
-			k.say(workshop.ComponentHub, func(pod *corev1.Pod) corev1.PodStatus {
-				s := waiting("CrashLoopBackOff", "back-off 10s")(pod)
+		"crash": {prepare: func(t *testing.T, _ *testcluster.Cluster, k *testcluster.Kubelet) {
+			k.Say(workshop.ComponentHub, func(pod *corev1.Pod) corev1.PodStatus {
+				s := testcluster.Waiting("CrashLoopBackOff", "back-off 10s")(pod)
 				s.ContainerStatuses[0].RestartCount = 1
 				s.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Message: "no database"}
 				return s
 			})
 		}, code: explain.ContainerCrash, cause: "again and again"},
 		// These are told by the real controllers and admission plugins.
-		"quota": {prepare: func(t *testing.T, c *testcluster.Cluster, _ *kubelet) {
+		"quota": {prepare: func(t *testing.T, c *testcluster.Cluster, _ *testcluster.Kubelet) {
 			quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "small"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}}}
 			if _, err := c.Admin.Kubernetes.CoreV1().ResourceQuotas(c.Namespace).Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			testcluster.Await(t, c.Admin.Kubernetes.CoreV1().ResourceQuotas(c.Namespace), "small", func(q *corev1.ResourceQuota) bool { return len(q.Status.Hard) > 0 })
 		}, code: explain.Quota, cause: "used up (small)"},
-		"pod security": {prepare: func(t *testing.T, c *testcluster.Cluster, _ *kubelet) {
+		"pod security": {prepare: func(t *testing.T, c *testcluster.Cluster, _ *testcluster.Kubelet) {
 			patch := []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
 			if _, err := c.Admin.Kubernetes.CoreV1().Namespaces().Patch(t.Context(), c.Namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 				t.Fatal(err)
@@ -232,7 +232,7 @@ func TestWaitFailsWithTheCause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := testcluster.New(t)
-			k := newKubelet(t, cluster)
+			k := testcluster.NewKubelet(t, cluster)
 			if c.prepare != nil {
 				c.prepare(t, cluster, k)
 			}
@@ -254,18 +254,16 @@ func TestWaitFailsWithTheCause(t *testing.T) {
 // rollout of the one that mends it.
 func TestWaitLooksAtTheNewTemplateOnly(t *testing.T) {
 	c := testcluster.New(t)
-	k := newKubelet(t, c)
-	k.say(workshop.ComponentHub, waiting("ErrImagePull", "hub:1: not found"))
+	k := testcluster.NewKubelet(t, c)
+	k.Say(workshop.ComponentHub, testcluster.Waiting("ErrImagePull", "hub:1: not found"))
 	target := deploy(t, c, spec(), nil)
 	wantFailure(t, rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil), explain.ImageNotFound, "hub:1")
-	k.mu.Lock()
-	k.status[workshop.ComponentHub] = func(pod *corev1.Pod) corev1.PodStatus {
+	k.Say(workshop.ComponentHub, func(pod *corev1.Pod) corev1.PodStatus {
 		if pod.Spec.Containers[0].Image == "hub:1" {
-			return waiting("ErrImagePull", "hub:1: not found")(pod)
+			return testcluster.Waiting("ErrImagePull", "hub:1: not found")(pod)
 		}
-		return running(pod)
-	}
-	k.mu.Unlock()
+		return testcluster.Running(pod)
+	})
 	s := spec()
 	s.HubImage = "hub:2"
 	target = deploy(t, c, s, nil)
@@ -276,8 +274,8 @@ func TestWaitLooksAtTheNewTemplateOnly(t *testing.T) {
 
 func TestWaitEnds(t *testing.T) {
 	c := testcluster.New(t)
-	k := newKubelet(t, c)
-	k.say(workshop.ComponentHub, starting)
+	k := testcluster.NewKubelet(t, c)
+	k.Say(workshop.ComponentHub, testcluster.Starting)
 	target := deploy(t, c, spec(), nil)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -302,7 +300,7 @@ func TestWaitEnds(t *testing.T) {
 	}
 
 	// What has a grace that was longer than the time is told as well.
-	k.say(workshop.ComponentHub, waiting("CreateContainerConfigError", `secret "x" not found`))
+	k.Say(workshop.ComponentHub, testcluster.Waiting("CreateContainerConfigError", `secret "x" not found`))
 	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	err = rollout.Wait(ctx, c.Trainer.Kubernetes, target, nil)
@@ -351,8 +349,8 @@ func breakable(t *testing.T, config *rest.Config) (client kubernetes.Interface, 
 
 func TestWaitSurvivesBrokenConnections(t *testing.T) {
 	c := testcluster.New(t)
-	k := newKubelet(t, c)
-	k.say(workshop.ComponentHub, starting)
+	k := testcluster.NewKubelet(t, c)
+	k.Say(workshop.ComponentHub, testcluster.Starting)
 	target := deploy(t, c, spec(), nil)
 	client, cut := breakable(t, c.Trainer.Config)
 	cuts := 0
@@ -362,7 +360,7 @@ func TestWaitSurvivesBrokenConnections(t *testing.T) {
 		}
 		cut()
 		cuts++
-		k.say(workshop.ComponentHub, running)
+		k.Say(workshop.ComponentHub, testcluster.Running)
 	})
 	if err != nil || cuts != 1 {
 		t.Errorf("error %v after %d cuts", err, cuts)
@@ -417,15 +415,15 @@ func TestStatusRequests(t *testing.T) {
 
 func TestWatchStatus(t *testing.T) {
 	c := testcluster.New(t)
-	k := newKubelet(t, c)
-	k.say(workshop.ComponentHub, starting)
+	k := testcluster.NewKubelet(t, c)
+	k.Say(workshop.ComponentHub, testcluster.Starting)
 	target := deploy(t, c, spec(), nil)
 	ctx, cancel := context.WithCancel(deadline(t))
 	var states []bool
 	err := rollout.WatchStatus(ctx, c.Trainer.Kubernetes, target, func(s rollout.Snapshot) {
 		states = append(states, s.Ready)
 		if s.Parts[0].Message == "starting" && s.Parts[1].Ready {
-			k.say(workshop.ComponentHub, running)
+			k.Say(workshop.ComponentHub, testcluster.Running)
 		}
 		if s.Ready {
 			cancel()
@@ -439,7 +437,7 @@ func TestWatchStatus(t *testing.T) {
 func TestWaitSession(t *testing.T) {
 	c := testcluster.New(t)
 	c.ServiceAccount(t)
-	k := newKubelet(t, c)
+	k := testcluster.NewKubelet(t, c)
 	create := func(name string) {
 		t.Helper()
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: names.Labels(workshop.ComponentSession)}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "notebook", Image: "image:1"}}}}
@@ -456,7 +454,7 @@ func TestWaitSession(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	k.say(workshop.ComponentSession, waiting("ErrImagePull", "image:1: not found"))
+	k.Say(workshop.ComponentSession, testcluster.Waiting("ErrImagePull", "image:1: not found"))
 	create(name + "2")
 	err = rollout.WaitSession(deadline(t), c.Trainer.Kubernetes, c.Namespace, name+"2", nil)
 	wantFailure(t, err, explain.ImageNotFound, "image:1")

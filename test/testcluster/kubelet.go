@@ -2,7 +2,7 @@
 
 //go:build integration
 
-package rollout_test
+package testcluster
 
 import (
 	"context"
@@ -17,23 +17,26 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/workshopctl/workshopctl/pkg/workshop"
-	"github.com/workshopctl/workshopctl/test/testcluster"
 )
 
-// kubelet plays a node: it takes every pod of the namespace, writes the
+// Fate is what becomes of a pod.
+type Fate func(*corev1.Pod) corev1.PodStatus
+
+// Kubelet plays a node: it takes every pod of the namespace, writes the
 // statuses that the test wants, and ends pods that are deleted. All the rest
 // (Deployments, ReplicaSets, claims, quota) is done by the real controllers.
-type kubelet struct {
+type Kubelet struct {
 	t *testing.T
-	c *testcluster.Cluster
+	c *Cluster
 
 	mu     sync.Mutex
-	status map[workshop.Component]func(*corev1.Pod) corev1.PodStatus
+	status map[workshop.Component]Fate
 }
 
-func newKubelet(t *testing.T, c *testcluster.Cluster) *kubelet {
-	k := &kubelet{t: t, c: c, status: map[workshop.Component]func(*corev1.Pod) corev1.PodStatus{
-		workshop.ComponentHub: running, workshop.ComponentProxy: running, workshop.ComponentSession: running,
+// NewKubelet starts one, for the time of the test, with which every pod runs.
+func NewKubelet(t *testing.T, c *Cluster) *Kubelet {
+	k := &Kubelet{t: t, c: c, status: map[workshop.Component]Fate{
+		workshop.ComponentHub: Running, workshop.ComponentProxy: Running, workshop.ComponentSession: Running,
 	}}
 	w, err := c.Admin.Kubernetes.CoreV1().Pods(c.Namespace).Watch(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -55,8 +58,8 @@ func newKubelet(t *testing.T, c *testcluster.Cluster) *kubelet {
 	return k
 }
 
-// say sets what becomes of a component's pods, those that exist among them.
-func (k *kubelet) say(component workshop.Component, status func(*corev1.Pod) corev1.PodStatus) {
+// Say sets what becomes of a component's pods, those that exist among them.
+func (k *Kubelet) Say(component workshop.Component, status Fate) {
 	k.mu.Lock()
 	k.status[component] = status
 	k.mu.Unlock()
@@ -70,7 +73,7 @@ func (k *kubelet) say(component workshop.Component, status func(*corev1.Pod) cor
 	}
 }
 
-func (k *kubelet) sync(ctx context.Context, pod *corev1.Pod) {
+func (k *Kubelet) sync(ctx context.Context, pod *corev1.Pod) {
 	pods := k.c.Admin.Kubernetes.CoreV1().Pods(k.c.Namespace)
 	if pod.DeletionTimestamp != nil {
 		if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0)); err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
@@ -101,7 +104,7 @@ func (k *kubelet) sync(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-func scheduled(phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1.ContainerState) func(*corev1.Pod) corev1.PodStatus {
+func scheduled(phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1.ContainerState) Fate {
 	return func(pod *corev1.Pod) corev1.PodStatus {
 		return corev1.PodStatus{Phase: phase,
 			Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: ready}},
@@ -110,14 +113,17 @@ func scheduled(phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1
 	}
 }
 
-func running(pod *corev1.Pod) corev1.PodStatus {
+// Running pods are ready.
+func Running(pod *corev1.Pod) corev1.PodStatus {
 	return scheduled(corev1.PodRunning, corev1.ConditionTrue, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})(pod)
 }
 
-func starting(pod *corev1.Pod) corev1.PodStatus {
+// Starting pods run and aren't ready.
+func Starting(pod *corev1.Pod) corev1.PodStatus {
 	return scheduled(corev1.PodRunning, corev1.ConditionFalse, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})(pod)
 }
 
-func waiting(reason, message string) func(*corev1.Pod) corev1.PodStatus {
+// Waiting pods have a container that waits, for this reason.
+func Waiting(reason, message string) Fate {
 	return scheduled(corev1.PodPending, corev1.ConditionFalse, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
 }
