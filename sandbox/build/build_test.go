@@ -42,11 +42,17 @@ func TestHash(t *testing.T) {
 		t.Error("a test changes the program's hash")
 	}
 	for what, change := range map[string]func() string{
-		"another Go":        func() string { return hash("go1.27", "-X a=1") },
-		"other flags":       func() string { return hash("go1.26", "-X a=2") },
-		"a moved border":    func() string { return hash("go1.26-X", " a=1") },
-		"another content":   func() string { write(t, filepath.Join(dir, "main.go"), "package main // 2"); return hash("go1.26", "-X a=1") },
-		"a file in a child": func() string { write(t, filepath.Join(dir, "sub/x.go"), "package sub"); return hash("go1.26", "-X a=1") },
+		"another Go":     func() string { return hash("go1.27", "-X a=1") },
+		"other flags":    func() string { return hash("go1.26", "-X a=2") },
+		"a moved border": func() string { return hash("go1.26-X", " a=1") },
+		"another content": func() string {
+			write(t, filepath.Join(dir, "main.go"), "package main // 2")
+			return hash("go1.26", "-X a=1")
+		},
+		"a file in a child": func() string {
+			write(t, filepath.Join(dir, "sub/x.go"), "package sub")
+			return hash("go1.26", "-X a=1")
+		},
 	} {
 		if change() == before {
 			t.Errorf("%s keeps the hash", what)

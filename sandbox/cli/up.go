@@ -216,7 +216,7 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 			if err := cfg.Save(dirs.ConfigFile()); err != nil {
 				return err
 			}
-			if err := node.Prepare(cfg, dirs); err != nil {
+			if err := prepare(cfg, dirs); err != nil {
 				return err
 			}
 			if err := client.Reload(ctx); err != nil {
@@ -363,7 +363,7 @@ func (o *upOptions) spawn(ctx context.Context, dirs host.Dirs, cfg node.Config, 
 	if err := cfg.Save(dirs.ConfigFile()); err != nil {
 		return err
 	}
-	if err := node.Prepare(cfg, dirs); err != nil {
+	if err := prepare(cfg, dirs); err != nil {
 		return err
 	}
 	if err := node.PrepareCgroups(dirs); err != nil {
@@ -386,6 +386,19 @@ func (o *upOptions) spawn(ctx context.Context, dirs host.Dirs, cfg node.Config, 
 	return process.Save(dirs.ProcessFile())
 }
 
+// prepare writes what the sandbox's programs need. Who called by sudo gets the
+// kubeconfig, to use it without.
+func prepare(cfg node.Config, dirs host.Dirs) error {
+	if err := node.Prepare(cfg, dirs); err != nil {
+		return err
+	}
+	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
+	if err != nil {
+		return nil //nolint:nilerr // not by sudo
+	}
+	return os.Chown(dirs.Kubeconfig(), uid, -1)
+}
+
 const supervisorLog = "supervisor"
 
 // A program that ended this often isn't going to get ready.
@@ -397,7 +410,7 @@ func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Clien
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	told := map[string]bool{}
+	told, restarts := map[string]bool{}, map[string]int{}
 	var last node.Status
 	for {
 		status, err := client.Status(ctx)
@@ -414,8 +427,10 @@ func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Clien
 						registry <- registryAddress(status.Ports)
 					}
 				}
-				if u.Restarts >= hopeless && u.State != supervise.Ready {
-					return fmt.Errorf("%s ended %d times: %s", u.Name, u.Restarts, u.Error)
+				if before, ok := restarts[u.Name]; !ok {
+					restarts[u.Name] = u.Restarts
+				} else if u.Restarts-before >= hopeless && u.State != supervise.Ready {
+					return fmt.Errorf("%s ended %d times: %s", u.Name, u.Restarts-before, u.Error)
 				}
 			}
 			if status.Healthy {
@@ -464,7 +479,7 @@ func (o *upOptions) summary(dirs host.Dirs) {
 	self := os.Args[0]
 	fmt.Fprintf(o.streams.Err, "\nSandbox %s is ready.\n", o.name)
 	fmt.Fprintf(o.streams.Err, "  use it      eval \"$(%s env%s)\"\n", self, named)
-	fmt.Fprintf(o.streams.Err, "  kubectl     KUBECONFIG=%s\n", dirs.Kubeconfig())
+	fmt.Fprintf(o.streams.Err, "  kubectl     %s --kubeconfig %s\n", filepath.Join(dirs.State, "bin", "kubectl"), dirs.Kubeconfig())
 	if !cfg.ControlPlane {
 		fmt.Fprintf(o.streams.Err, "  ingress     https://ANYTHING.%s:%d  and  http://ANYTHING.%s:%d\n", cfg.Domain(), cfg.Ports.HTTPS, cfg.Domain(), cfg.Ports.HTTP)
 		fmt.Fprintf(o.streams.Err, "  its CA      %s\n", dirs.CA())

@@ -76,8 +76,9 @@ func parseCgroups(mountinfo io.Reader) (Cgroups, error) {
 	return Cgroups{Unified: true, Hierarchies: []Hierarchy{{Mount: v2}}}, nil
 }
 
-// Create makes the cgroup in every hierarchy, so that containers can have
-// theirs below it.
+// Create makes the cgroup in every hierarchy, with the controllers that
+// containers need. In version 2, where processes live in leaves only, it gives
+// controllers to the children of all cgroups above it, and not to its own.
 func (c Cgroups) Create(path string) error {
 	for _, h := range c.Hierarchies {
 		dir := h.Mount
@@ -99,11 +100,6 @@ func (c Cgroups) Create(path string) error {
 						return err
 					}
 				}
-			}
-		}
-		if c.Unified {
-			if err := delegate(dir); err != nil {
-				return err
 			}
 		}
 	}

@@ -193,6 +193,63 @@ func TestParseCgroups(t *testing.T) {
 	}
 }
 
+// On this machine's hierarchies, and on a version 2 one even if it is beside
+// those of version 1 and has no controllers.
+func TestCgroups(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root makes control groups")
+	}
+	found, err := FindCgroups()
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, c := range map[string]Cgroups{"found": found, "version 2": {Unified: true, Hierarchies: []Hierarchy{{Mount: "/sys/fs/cgroup/unified"}}}} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := os.Stat(c.Hierarchies[0].Mount); err != nil {
+				t.Skip(err)
+			}
+			path := CgroupRoot + "/unit-test-" + strconv.Itoa(os.Getpid())
+			if err := c.Create(path + "/system"); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("sh", "-c", "read line; exec sleep 1000")
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range c.Hierarchies {
+				if err := os.WriteFile(filepath.Join(h.Mount, path, "system", "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+					t.Errorf("a process can't enter %s: %v", h.Mount, err)
+				}
+			}
+			stdin.Close()
+			if pids, err := c.Processes(path); err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
+				t.Errorf("its processes are %v, %v", pids, err)
+			}
+			short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if err := c.Remove(short, path); err == nil {
+				t.Error("a cgroup with a process was removed")
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if err := c.Remove(t.Context(), path); err != nil {
+				t.Error(err)
+			}
+			for _, h := range c.Hierarchies {
+				if _, err := os.Stat(filepath.Join(h.Mount, path)); err == nil {
+					t.Errorf("%s%s is still there", h.Mount, path)
+				}
+			}
+		})
+	}
+}
+
 func TestProcess(t *testing.T) {
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {

@@ -38,6 +38,8 @@ func (c Config) listeners() []string {
 		net.JoinHostPort(Address, strconv.Itoa(registryPort)))
 }
 
+const openFiles = 1 << 20
+
 // firstListener is the descriptor of the first socket that Spawn hands down.
 const firstListener = 3
 
@@ -66,6 +68,11 @@ func Init(dirs host.Dirs, run []string) error {
 	n := node{cfg, dirs}
 	if err := host.SetHostname(cfg.Name); err != nil {
 		return err
+	}
+	// A login shell's limit of 1024 open files is not for a container runtime.
+	limit := &syscall.Rlimit{Cur: openFiles, Max: openFiles}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, limit); err != nil {
+		return fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	if err := n.mounts().Apply(); err != nil {
 		return err
@@ -119,9 +126,6 @@ func systemCgroup(dirs host.Dirs) string { return dirs.Cgroup() + "/system" }
 func PrepareCgroups(dirs host.Dirs) error {
 	cgroups, err := host.FindCgroups()
 	if err != nil {
-		return err
-	}
-	if err := cgroups.Create(dirs.Cgroup()); err != nil {
 		return err
 	}
 	return cgroups.Create(systemCgroup(dirs))

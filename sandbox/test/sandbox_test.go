@@ -26,6 +26,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -408,6 +414,50 @@ func TestNode(t *testing.T) {
 	browser := trusting(t, s.dirs.CA())
 	until(t, "the ingress leads to the pod", get(browser, url, "1\n"))
 
+	t.Run("load-image takes both kinds of files", func(t *testing.T) {
+		img, err := random.Image(1000, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		archive, ociLayout := filepath.Join(dir, "image.tar"), filepath.Join(dir, "layout")
+		tag, err := name.NewTag("whatever:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tarball.WriteToFile(archive, tag, img); err != nil {
+			t.Fatal(err)
+		}
+		p, err := layout.Write(ociLayout, empty.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.AppendImage(img); err != nil {
+			t.Fatal(err)
+		}
+		for src, ref := range map[string]string{archive: "mine/from-archive:1", ociLayout: "registry.localhost/mine/from-layout:1"} {
+			out := s.must("load-image", src, ref)
+			ref = strings.TrimPrefix(ref, "registry.localhost/")
+			if !strings.HasPrefix(out, "registry.localhost/"+ref+"\n") {
+				t.Errorf("it prints %s", out)
+			}
+			there, err := name.NewTag(fmt.Sprintf("127.0.0.1:%d/%s", ports.Registry, ref))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := remote.Get(there)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if src == ociLayout && got.Digest != digest {
+				t.Errorf("the registry has %s, not %s", got.Digest, digest)
+			}
+		}
+	})
 	t.Run("pods come back after kill -9, with their volumes", func(t *testing.T) {
 		if err := syscall.Kill(s.status().PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
