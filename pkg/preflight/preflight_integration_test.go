@@ -125,13 +125,15 @@ func TestCheckQuota(t *testing.T) {
 		{`{"pods":"0"}`, true, "pods: 1 needed, 0 of 0 left", true},
 		{`{"requests.storage":"1Gi"}`, false, "requests.storage: 2Gi needed, 1Gi of 1Gi left", true},
 	} {
+		var q *corev1.ResourceQuota
 		for _, hard := range []string{"null", step.hard} {
-			if _, err := quotas.Patch(ctx, "team", types.MergePatchType, []byte(`{"spec":{"hard":`+hard+`}}`), metav1.PatchOptions{}); err != nil {
+			var err error
+			if q, err = quotas.Patch(ctx, "team", types.MergePatchType, []byte(`{"spec":{"hard":`+hard+`}}`), metav1.PatchOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		testcluster.Await(t, quotas, "team", func(now *corev1.ResourceQuota) bool {
-			return equality.Semantic.DeepEqual(now.Status.Hard, now.Spec.Hard) && len(now.Status.Used) == len(now.Spec.Hard)
+			return equality.Semantic.DeepEqual(now.Status.Hard, q.Spec.Hard) && len(now.Status.Used) == len(now.Spec.Hard)
 		})
 		in.Existing = step.existing
 		found, err := preflight.Check(ctx, c.Trainer.Kubernetes, in)
