@@ -88,7 +88,7 @@ func hubFiles(t *testing.T, in render.Input, server string) (dir string, env []s
 			t.Fatal(err)
 		}
 	}
-	env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + filepath.Join(dir, "kubeconfig"), "PYTHONUNBUFFERED=1"}
+	env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "KUBECONFIG=" + filepath.Join(dir, "kubeconfig"), "PYTHONUNBUFFERED=1"}
 	for _, v := range hub.Spec.Template.Spec.Containers[0].Env {
 		value := strings.ReplaceAll(v.Value, "$$", "$") // as the kubelet does
 		if v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil {

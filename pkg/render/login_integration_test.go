@@ -238,6 +238,7 @@ func TestPasswordLogin(t *testing.T) {
 				}
 			}
 			h.checkAPI(t)
+			h.checkIPv6(t)
 			// It asks at its start, and is allowed to.
 			h.wait(t, `200 GET /hub/api/users.* \(idle-culler@`)
 		})
@@ -277,6 +278,20 @@ func (h *runningHub) checkAPI(t *testing.T) {
 		if status, body := h.call(t, c.method, c.path); status != c.want {
 			t.Errorf("%s %s: %d, want %d\n%s", c.method, c.path, status, c.want, body)
 		}
+	}
+}
+
+// checkIPv6 asks by the other protocol, on machines that have it.
+func (h *runningHub) checkIPv6(t *testing.T) {
+	t.Helper()
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Logf("no IPv6 here: %v", err)
+		return
+	} else if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := do(t, http.DefaultClient, request(t, http.MethodGet, strings.Replace(h.url, "127.0.0.1", "[::1]", 1)+"/hub/health", nil)); status != 200 {
+		t.Errorf("by IPv6: %d %s", status, body)
 	}
 }
 
