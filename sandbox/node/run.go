@@ -38,8 +38,6 @@ func (c Config) listeners() []string {
 		net.JoinHostPort(Address, strconv.Itoa(registryPort)))
 }
 
-const openFiles = 1 << 20
-
 // firstListener is the descriptor of the first socket that Spawn hands down.
 const firstListener = 3
 
@@ -69,9 +67,14 @@ func Init(dirs host.Dirs, run []string) error {
 	if err := host.SetHostname(cfg.Name); err != nil {
 		return err
 	}
-	// A login shell's limit of 1024 open files is not for a container runtime.
-	limit := &syscall.Rlimit{Cur: openFiles, Max: openFiles}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, limit); err != nil {
+	// A login shell's limit of 1024 open files is not for a container runtime;
+	// programs started here inherit what is set here and not by Go itself.
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	if err := n.mounts().Apply(); err != nil {
