@@ -17,7 +17,7 @@ import (
 	"sync"
 )
 
-//go:embed assets vendored
+//go:embed assets vendored/*.gz vendored/*.mjs vendored/*.css vendored/*.LICENSE
 var files embed.FS
 
 // asset is a file for the browser, and of what it is made.
