@@ -50,7 +50,7 @@ func Main(args []string, streams Streams) int {
 	case errors.Is(err, errUnhealthy): // status has said it
 		return exitFailed
 	case ctx.Err() != nil:
-		fmt.Fprintln(streams.Err, "Interrupted.")
+		fmt.Fprintln(streams.Err, "Interrupted. The same command goes on where this one stopped.")
 		return exitInterrupted
 	}
 	fmt.Fprintf(streams.Err, "Error: %v\n", err)

@@ -109,7 +109,11 @@ func (o *upOptions) run(ctx context.Context) error {
 	}
 	defer lock.Release()
 	if err := o.up(ctx, dirs, src, cache); err != nil {
-		return fmt.Errorf("start sandbox %s: %w\nLook closer with: %s logs --name %s", o.name, err, os.Args[0], o.name)
+		err = fmt.Errorf("start sandbox %s: %w", o.name, err)
+		if _, statErr := os.Stat(dirs.Logs()); statErr == nil {
+			err = fmt.Errorf("%w\nLook closer with: %s logs --name %s", err, os.Args[0], o.name)
+		}
+		return err
 	}
 	return nil
 }
@@ -408,7 +412,7 @@ const hopeless = 5
 func (o *upOptions) wait(ctx context.Context, dirs host.Dirs, client *node.Client, registry chan<- string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("it is not ready after %s", o.timeout))
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond) // each asks every program
 	defer tick.Stop()
 	told, restarts := map[string]bool{}, map[string]int{}
 	var last node.Status

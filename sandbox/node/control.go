@@ -17,8 +17,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/workshopctl/workshopctl/sandbox/host"
 	"github.com/workshopctl/workshopctl/sandbox/supervise"
@@ -117,11 +115,7 @@ func (n node) ready(ctx context.Context, started time.Time) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	rc, err := clientcmd.BuildConfigFromFlags("", n.etc("admin.kubeconfig"))
-	if err != nil {
-		return err.Error()
-	}
-	client, err := kubernetes.NewForConfig(rc)
+	client, err := n.client()
 	if err != nil {
 		return err.Error()
 	}

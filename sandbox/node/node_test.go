@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func testNode(dir string, controlPlane bool) node {
 	return node{
-		Config{Name: "demo", ControlPlane: controlPlane, Ports: Ports{API: 6443, HTTP: 8080, HTTPS: 8443, Registry: 40000}, Programs: Programs{Kube: "/cache/kube", DNS: "/cache/dns", Registry: "/cache/registry"}},
+		Config{Name: "demo", Executable: "0123456789abcdef", ControlPlane: controlPlane, Ports: Ports{API: 6443, HTTP: 8080, HTTPS: 8443, Registry: 40000}, Programs: Programs{Kube: "/cache/kube", DNS: "/cache/dns", Registry: "/cache/registry"}},
 		host.Dirs{Name: "demo", State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run")},
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/workshopctl/workshopctl/sandbox/host"
@@ -59,7 +61,7 @@ func (n node) units() []supervise.Unit {
 			"--kubelet-client-certificate="+n.pki("apiserver-kubelet.crt"), "--kubelet-client-key="+n.pki("apiserver-kubelet.key"), "--kubelet-certificate-authority="+n.pki("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
 			// Debian's etcd 3.4 can't report progress, and lists by watch would wait for it.
 			"--feature-gates=WatchList=false"),
-		n.program(unitControllerManager, []string{unitAPIServer}, healthy("https://127.0.0.1:10257/healthz"), n.Programs.Kube, "kube-controller-manager",
+		n.program(unitControllerManager, []string{unitAPIServer}, n.controllersWork, n.Programs.Kube, "kube-controller-manager",
 			"--kubeconfig="+n.etc("controller-manager.kubeconfig"), "--service-account-private-key-file="+n.pki("service-accounts.key"), "--root-ca-file="+n.pki("ca-bundle.crt"),
 			"--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1"),
 	}
@@ -82,6 +84,28 @@ func (n node) units() []supervise.Unit {
 		supervise.Unit{Name: unitIngress, After: []string{unitAPIServer}, Task: n.ingress, Ready: answers("tcp", net.JoinHostPort(Address, strconv.Itoa(n.Ports.HTTPS)))},
 		supervise.Unit{Name: unitStorage, After: []string{unitAPIServer}, Task: n.storage},
 	)
+}
+
+// controllersWork looks for the first thing that they make, without which no
+// pod is admitted.
+func (n node) controllersWork(ctx context.Context) error {
+	if err := healthy("https://127.0.0.1:10257/healthz")(ctx); err != nil {
+		return err
+	}
+	client, err := n.client()
+	if err == nil {
+		_, err = client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+	}
+	return err
+}
+
+// client is the administrator's, inside.
+func (n node) client() (*kubernetes.Clientset, error) {
+	rc, err := clientcmd.BuildConfigFromFlags("", n.etc("admin.kubeconfig"))
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(rc)
 }
 
 // etcdDir: a control plane by itself is for tests, which want it empty.

@@ -247,10 +247,9 @@ func TestControlPlane(t *testing.T) {
 	if env := s.must("env"); env != "export KUBECONFIG='"+s.dirs.Kubeconfig()+"'\n" {
 		t.Errorf("env prints %s", env)
 	}
-	until(t, "the controllers work", func(ctx context.Context) error {
-		_, err := s.client().CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
-		return err
-	})
+	if _, err := s.client().CoreV1().ServiceAccounts("default").Get(t.Context(), "default", metav1.GetOptions{}); err != nil {
+		t.Errorf("up returns before the controllers work: %v", err)
+	}
 
 	t.Run("up again changes nothing", func(t *testing.T) {
 		if out := s.must("up", "--control-plane"); !strings.Contains(out, "running and healthy") {
@@ -532,11 +531,6 @@ httpd -f -p 8080 -h /data & wait`)
 		Rules: []networkingv1.IngressRule{{Host: hostname, IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{
 			Paths: []networkingv1.HTTPIngressPath{{Path: "/", PathType: &prefix, Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "web", Port: networkingv1.ServiceBackendPort{Number: 80}}}}}}}}},
 	}}, none))
-	// The controllers make the account a moment after the namespace.
-	until(t, "pods can be made", func(ctx context.Context) error {
-		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
-		return err
-	})
 	add(client.CoreV1().Pods("default").Create(ctx, pod, none))
 	denied := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "no-login"}, Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "c", Image: node.PrivateRegistryHost + "/workshop/ash:1", ImagePullPolicy: corev1.PullAlways}}}}
