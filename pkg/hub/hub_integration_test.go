@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package hub_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/workshopctl/workshopctl/pkg/hub"
+	"github.com/workshopctl/workshopctl/test/testhub"
+)
+
+const (
+	token = "0123456789abcdef0123456789abcdef"
+	maker = "fedcba9876543210fedcba9876543210"
+)
+
+// start runs a hub until the test ends, and returns its URL.
+func start(t *testing.T, version string) string {
+	t.Helper()
+	python := testhub.Install(t, version)
+	config, err := filepath.Abs(filepath.Join("testdata", "jupyterhub_config.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var log bytes.Buffer
+	cmd := exec.Command(python, "-m", "jupyterhub", "--config="+config)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TEST_DIR="+dir, "TEST_HUB="+base, "TEST_TOKEN="+token, "TEST_MAKER="+maker)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-ended
+		if t.Failed() {
+			t.Logf("the hub's log:\n%s", log.String())
+		}
+	})
+	client := hub.New(base, token, http.DefaultClient)
+	eventually(t, func(ctx context.Context) error {
+		select {
+		case <-ended:
+			t.Fatal("the hub has ended")
+		default:
+		}
+		_, err := client.Version(ctx)
+		return err
+	})
+	return base
+}
+
+// eventually waits until there is no error any more.
+func eventually(t *testing.T, condition func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := condition(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-tick.C:
+		}
+	}
+}
+
+// add makes users.
+func add(t *testing.T, base string, names ...string) {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"usernames": names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, base+"/hub/api/users", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "token "+maker)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusCreated {
+		answer, _ := io.ReadAll(response.Body)
+		t.Fatalf("make users: %s %s", response.Status, answer)
+	}
+}
+
+func names(users []hub.User) []string {
+	var list []string
+	for _, u := range users {
+		list = append(list, u.Name)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestWithJupyterHub(t *testing.T) {
+	for _, version := range testhub.Versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			base := start(t, version)
+			ctx := t.Context()
+			client := hub.New(base+"/", token, http.DefaultClient)
+
+			if got, err := client.Version(ctx); err != nil || got != version {
+				t.Errorf("version %q, %v", got, err)
+			}
+
+			// Names that have to be escaped on the way.
+			awkward := []string{"jane.doe@example.com", "ünï", "a b", "100%", "x?y#z"}
+			add(t, base, append(awkward, "hopeless", "never-started")...)
+			if users, err := client.Active(ctx); err != nil || len(users) != 0 {
+				t.Errorf("before any session: %v, %v", users, err)
+			}
+			for _, name := range awkward {
+				if err := client.Start(ctx, name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, func(ctx context.Context) error {
+				users, err := client.Active(ctx)
+				if err != nil {
+					return err
+				}
+				if len(users) != len(awkward) {
+					return fmt.Errorf("active: %v", names(users))
+				}
+				for _, u := range users {
+					if s := u.Servers[""]; !s.Ready || s.Pending != "" || s.Started.IsZero() || s.LastActivity.IsZero() {
+						return fmt.Errorf("%s: %+v", u.Name, s)
+					}
+				}
+				return nil
+			})
+			if err := client.Start(ctx, awkward[0]); err != nil {
+				t.Errorf("start what runs: %v", err)
+			}
+			for _, name := range awkward {
+				if _, err := client.Stop(ctx, name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, func(ctx context.Context) error {
+				users, err := client.Active(ctx)
+				if err == nil && len(users) > 0 {
+					err = fmt.Errorf("still active: %v", names(users))
+				}
+				return err
+			})
+			if done, err := client.Stop(ctx, awkward[0]); err != nil || !done {
+				t.Errorf("stop what doesn't run: %v, %v", done, err)
+			}
+
+			// A session that can't start is no session afterwards.
+			if err := client.Start(ctx, "hopeless"); err != nil {
+				var e *hub.Error
+				if !errors.As(err, &e) || e.Status != http.StatusInternalServerError {
+					t.Errorf("start what can't: %v", err)
+				}
+			}
+			eventually(t, func(ctx context.Context) error {
+				u, err := client.User(ctx, "hopeless")
+				if err == nil && len(u.Servers) > 0 {
+					err = fmt.Errorf("%+v", u.Servers)
+				}
+				return err
+			})
+
+			var unknown *hub.Error
+			if _, err := client.User(ctx, "nobody"); !errors.As(err, &unknown) || unknown.Status != http.StatusNotFound {
+				t.Errorf("unknown user: %v", err)
+			}
+
+			// Neither a refused token nor an address with one shows it.
+			wrong := hub.New(base, "wrong-token", http.DefaultClient)
+			if _, err := wrong.Active(ctx); err == nil || strings.Contains(err.Error(), "wrong-token") {
+				t.Errorf("wrong token: %v", err)
+			}
+		})
+	}
+}
+
+// The hub gives at most a page at once; who comes later is not forgotten.
+func TestPages(t *testing.T) {
+	base := start(t, testhub.Versions[0])
+	var all []string
+	for i := range 450 {
+		all = append(all, fmt.Sprintf("user%03d", i))
+	}
+	for some := range slices.Chunk(all, 100) {
+		add(t, base, some...)
+	}
+	requests := 0
+	transport := counting{http.DefaultTransport, &requests}
+	client := hub.New(base, token, &http.Client{Transport: transport})
+	// Sessions of 450 users are too many for a test; everybody will do.
+	got, err := client.Active(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(names(got), all) {
+		t.Errorf("%d users of %d", len(got), len(all))
+	}
+	if requests != 3 {
+		t.Errorf("%d requests, want 3", requests)
+	}
+}
+
+// counting counts requests, and asks for all users instead of the active ones.
+type counting struct {
+	next     http.RoundTripper
+	requests *int
+}
+
+func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	*c.requests++
+	r = r.Clone(r.Context())
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	query.Del("state")
+	r.URL.RawQuery = query.Encode()
+	return c.next.RoundTrip(r)
+}
+
+// A hub that isn't there.
+func TestNoHub(t *testing.T) {
+	client := hub.Through(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no pod") }, token)
+	_, err := client.Active(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "no pod") || strings.Contains(err.Error(), "invalid") {
+		t.Errorf("%v", err)
+	}
+}
