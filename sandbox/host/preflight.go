@@ -3,6 +3,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -138,7 +139,7 @@ func freeDisk(dir string) (uint64, error) {
 		if err == nil {
 			return fs.Bavail * uint64(fs.Bsize), nil
 		}
-		if err != unix.ENOENT || dir == "/" {
+		if !errors.Is(err, unix.ENOENT) || dir == "/" {
 			return 0, err
 		}
 		dir = filepath.Dir(dir)

@@ -38,9 +38,9 @@ type Status struct {
 
 type supervisor struct {
 	*supervise.Supervisor
-	started  time.Time
-	unitsCtx context.Context //nolint:containedctx // it is as long-lived as the supervisor
-	stop     context.CancelFunc
+	started time.Time
+	apply   func(units []supervise.Unit)
+	stop    context.CancelFunc
 
 	mu   sync.Mutex
 	node node // replaced by a reload
@@ -80,7 +80,7 @@ func (s *supervisor) serve(ctx context.Context) error {
 			return
 		}
 		s.node.Config = cfg
-		s.Apply(s.unitsCtx, s.node.units())
+		s.apply(s.node.units())
 	})
 	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { s.stop() })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}

@@ -199,10 +199,8 @@ func Run(ctx context.Context, dirs host.Dirs, out io.Writer) error {
 	n := node{cfg, dirs}
 	s := &supervisor{node: n, Supervisor: supervise.New(dirs.Logs(), say), started: time.Now(), stop: stop}
 	// Units end when they are stopped in order, not when ctx does.
-	unitsCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	s.unitsCtx = unitsCtx
-	s.Apply(unitsCtx, n.units())
+	s.apply = func(units []supervise.Unit) { s.Apply(context.WithoutCancel(ctx), units) }
+	s.apply(n.units())
 	err = s.serve(ctx)
 	say("stopping")
 	s.end(context.WithoutCancel(ctx))
@@ -218,7 +216,7 @@ func (s *supervisor) end(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 		pods := s.current().dirs.Cgroup() + "/kubepods"
-		pids, _ := cgroups.Processes(pods) //nolint:errcheck // those not found die a little later
+		pids, _ := cgroups.Processes(pods) // those not found die a little later
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGTERM)
 		}

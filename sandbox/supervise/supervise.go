@@ -299,7 +299,7 @@ func (s *Supervisor) untilReady(ctx context.Context, r *running, pid int) {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	for {
-		err := error(nil)
+		var err error
 		if r.unit.Ready != nil {
 			err = probe(ctx, r.unit)
 		}
@@ -359,7 +359,7 @@ func Tail(path string, n int) string {
 			return ""
 		}
 	}
-	data, _ := io.ReadAll(f) //nolint:errcheck // what was read is better than nothing
+	data, _ := io.ReadAll(f)
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
