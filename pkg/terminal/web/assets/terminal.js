@@ -25,9 +25,9 @@ const palettes = {
     background: "#ffffff", foreground: "#22282d", cursor: "#26705a", cursorAccent: "#ffffff",
     selectionBackground: "#26705a33",
     black: "#22282d", red: "#b3372c", green: "#2f7033", yellow: "#8a5a00",
-    blue: "#245fa8", magenta: "#8a3d97", cyan: "#116f78", white: "#5c666f",
+    blue: "#245fa8", magenta: "#8a3d97", cyan: "#116f78", white: "#c9ced3",
     brightBlack: "#6a747d", brightRed: "#c9463a", brightGreen: "#3c8241", brightYellow: "#9a6a10",
-    brightBlue: "#3671bd", brightMagenta: "#9c4faa", brightCyan: "#1f808a", brightWhite: "#22282d",
+    brightBlue: "#3671bd", brightMagenta: "#9c4faa", brightCyan: "#1f808a", brightWhite: "#eef0f2",
   },
 };
 
@@ -44,6 +44,7 @@ const term = new Terminal({
   cursorBlink: true,
   theme: palette(),
   macOptionIsMeta: true,
+  minimumContrastRatio: 4.5, // programs choose colours for a dark screen, or a light one
 });
 const fit = new FitAddon();
 term.loadAddon(fit);
