@@ -79,7 +79,7 @@ func endpointOf(t *testing.T, namespace, addr string) *discoveryv1.EndpointSlice
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slice(namespace, "http", int32(n), endpoint(true, host)) //nolint:gosec // a port
+	return slice(namespace, "http", int32(n), endpoint(true, host))
 }
 
 // TestRun walks through the life of two Ingresses on a fake API server.
