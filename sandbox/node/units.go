@@ -63,7 +63,9 @@ func (n node) units() []supervise.Unit {
 			"--feature-gates=WatchList=false"),
 		n.program(unitControllerManager, []string{unitAPIServer}, n.controllersWork, n.Programs.Kube, "kube-controller-manager",
 			"--kubeconfig="+n.etc("controller-manager.kubeconfig"), "--service-account-private-key-file="+n.pki("service-accounts.key"), "--root-ca-file="+n.pki("ca-bundle.crt"),
-			"--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1"),
+			"--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1",
+			// Each controller asks for an account when it starts; at the default rate that takes five seconds for all.
+			"--kube-api-qps=200", "--kube-api-burst=400"),
 	}
 	if n.ControlPlane {
 		return units
