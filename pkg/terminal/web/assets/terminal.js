@@ -11,6 +11,7 @@ const ackStep = 64 * 1024;      // bytes shown between two acknowledgements
 const silence = 75_000;         // ms without a frame: the connection is dead (one is due every 30 s)
 const firstRetry = 500;         // ms
 const lastRetry = 15_000;       // ms
+const patience = 75_000;        // ms until a session that isn't found is taken for stopped
 
 const palettes = {
   dark: {
@@ -102,6 +103,7 @@ let acknowledged = 0; // and the gateway knows that
 let shell = "starting";
 let heard = 0;       // when the last frame came
 let retries = 0;
+let lost = 0;        // since when there is no connection
 let retry = 0;       // timer
 let generation = 0;  // of the screen: counts resets, so that late news of an old one is ignored
 let typed = [];      // input that waits for credit
@@ -170,7 +172,7 @@ function welcome(w) {
   received = acknowledged = w.offset;
   uncredited = 0;
   typed = [];
-  retries = 0;
+  retries = lost = 0;
   welcomed = true;
   banner(null);
   place.classList.remove("refusing");
@@ -208,34 +210,37 @@ async function lose(code, reason) {
     end(code === 4001 ? 401 : 403);
     return;
   }
-  if (retries > 0 || code !== 1006 || !navigator.onLine) await ask();
+  lost ||= Date.now();
+  const there = retries > 0 || code !== 1006 ? await ask() : true;
   if (over || socket) return;
-  banner(navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. The terminal waits for you.");
+  // After a restart of the proxy the hub answers for every session for a minute.
+  if (!there && Date.now() - lost > patience) {
+    banner("The session has stopped, it seems. Its files are kept.", { text: "Start it again", href: location.pathname });
+  } else {
+    banner(navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. The terminal waits for you.");
+  }
+  clearTimeout(retry);
   const wait = Math.min(lastRetry, firstRetry * 2 ** retries++);
   retry = setTimeout(connect, wait * (0.5 + Math.random() / 2));
 }
 
-// ask finds out why a connection isn't had: a websocket doesn't tell.
+// ask finds out why a connection isn't had, for a websocket doesn't tell, and
+// whether the session is where it was.
 async function ask() {
   try {
     const answer = await fetch("session", { redirect: "manual", cache: "no-store", headers: { Accept: "application/json" } });
     const ours = answer.headers.get("X-Workshop-Terminal") !== null;
     if (ours && (answer.status === 401 || answer.status === 403)) end(answer.status);
-    else if (!ours && (answer.type === "opaqueredirect" || [404, 424].includes(answer.status))) end(404);
+    return ours || !(answer.type === "opaqueredirect" || [404, 424].includes(answer.status));
   } catch {
-    // no network: trying again is all there is
+    return true; // no network: trying again is all there is
   }
 }
 
 function end(status) {
   over = true;
-  const again = { 401: "Log in again", 403: "Open your own", 404: "Start it again" }[status];
-  const text = {
-    401: "You are logged out here.",
-    403: "You may not use this session any more.",
-    404: "This session has stopped. Its files are kept.",
-  }[status];
-  banner(text, { text: again, href: status === 403 ? element("hub").href : location.pathname });
+  if (status === 403) banner("You may not use this session any more.", { text: "Open your own", href: element("hub").href });
+  else banner("You are logged out here.", { text: "Log in again", href: location.pathname });
 }
 
 function again() {
