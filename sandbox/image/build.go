@@ -148,7 +148,7 @@ func (b *builder) build(ctx context.Context, o order) error {
 
 // base returns the name of the base image, which it makes if there is none yet.
 func (b *builder) base(ctx context.Context) (string, error) {
-	key := sha256Hex(fmt.Sprintf("%q", baseArgs()))[:16]
+	key := sha256Hex(fmt.Appendf(nil, "%q", baseArgs()))[:16]
 	name := storageName + "base:" + key
 	if b.run(ctx, "base", "buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", name) == nil {
 		return name, nil
@@ -243,19 +243,26 @@ func (b *builder) run(ctx context.Context, image, tool string, args ...string) e
 	return nil
 }
 
-// compile builds a static Go program into a directory of the cache and
-// returns that directory. Go relinks only what has changed.
+// compile builds a static Go program and returns a directory that holds it
+// alone and never changes: a builder that starts later, perhaps from another
+// checkout, gets a directory of its own if its program differs.
 func compile(ctx context.Context, opts Options, p *program) (string, error) {
-	dir, err := filepath.Abs(filepath.Join(opts.CacheDir, "programs", p.name))
+	programs, err := filepath.Abs(filepath.Join(opts.CacheDir, "programs"))
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(programs, "latest"), 0o755); err != nil {
 		return "", err
 	}
-	// Without the checkout's commit in it, so that the hash of the program
-	// changes only when the program does.
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, p.name), p.pkg)
+	lock, err := acquire(ctx, filepath.Join(programs, "lock"), func(string, ...any) {})
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	// Go relinks only what has changed. The checkout's commit isn't stamped
+	// on it, so that the hash changes only when the program does.
+	latest := filepath.Join(programs, "latest", p.name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", latest, p.pkg)
 	cmd.Dir = filepath.Join(opts.Source, p.module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -264,7 +271,22 @@ func compile(ctx context.Context, opts Options, p *program) (string, error) {
 		}
 		return "", fmt.Errorf("build %s: %w\n%s", p.name, err, bytes.TrimSpace(out))
 	}
-	return dir, nil
+	text, err := os.ReadFile(latest)
+	if err != nil {
+		return "", err
+	}
+	kept := filepath.Join(programs, p.name+"-"+sha256Hex(text)[:16])
+	if _, err := os.Stat(kept); err == nil {
+		return kept, nil
+	}
+	unfinished := kept + ".new"
+	if err := os.MkdirAll(unfinished, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(unfinished, p.name), text, 0o755); err != nil {
+		return "", err
+	}
+	return kept, os.Rename(unfinished, kept)
 }
 
 // acquire locks a file for this process until it is closed.

@@ -249,6 +249,41 @@ func TestBuildersWaitForEachOther(t *testing.T) {
 	}
 }
 
+// TestProgramsAreInputs: the tag of the gateway's image changes with its
+// program and not without, and what an earlier builder was given stays.
+func TestProgramsAreInputs(t *testing.T) {
+	fakeTools(t)
+	source := checkout(t)
+	put(t, filepath.Join(source, "images", "gateway", "Containerfile"), "FROM scratch\n")
+	put(t, filepath.Join(source, "go.mod"), "module example.com/gateway\n")
+	main := filepath.Join(source, "cmd", "workshop-terminal", "main.go")
+	put(t, main, "package main\n\nfunc main() { println(1) }\n")
+	opts := Options{Source: source, CacheDir: t.TempDir()}
+	orders, err := prepare(t.Context(), opts, []string{Gateway})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := orders[0]
+	before, err := os.ReadFile(filepath.Join(one.context, "workshop-terminal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if orders, err = prepare(t.Context(), opts, []string{Gateway}); err != nil || orders[0].key != one.key || orders[0].context != one.context {
+		t.Errorf("without a change: %+v, %v, want %+v", orders, err, one)
+	}
+	put(t, main, "package main\n\nfunc main() { println(2) }\n")
+	if orders, err = prepare(t.Context(), opts, []string{Gateway}); err != nil || orders[0].tag == one.tag {
+		t.Errorf("after a change: %+v, %v, had %+v", orders, err, one)
+	}
+	if after, err := os.ReadFile(filepath.Join(one.context, "workshop-terminal")); err != nil || string(after) != string(before) {
+		t.Errorf("the first program has changed: %v", err)
+	}
+	put(t, main, "package main\n\nfunc main() { nonsense }\n")
+	if _, err = prepare(t.Context(), opts, []string{Gateway}); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("got %v, want the compiler's words", err)
+	}
+}
+
 func TestWaitForTheLockCanBeCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	held, err := acquire(t.Context(), path, t.Logf)

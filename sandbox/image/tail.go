@@ -40,7 +40,7 @@ func (t *tail) last() string {
 	return string(bytes.TrimSpace(end))
 }
 
-func sha256Hex(s string) string {
-	sum := sha256.Sum256([]byte(s))
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
