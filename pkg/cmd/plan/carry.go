@@ -20,6 +20,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/preflight"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/rollout"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // Options of Carry.
@@ -118,7 +119,7 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 	_, err = preflight.TerminalImage(ctx, c.Kubernetes, in, func(message string) { say.Detail("%s", message) })
 	say.Stop(err)
 	if err != nil {
-		return withLog(ctx, c, err)
+		return advise(p.Spec, withLog(ctx, c, err))
 	}
 	say.Done("The cluster can pull %s", p.Spec.TerminalImage)
 	return nil
@@ -229,10 +230,29 @@ func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progre
 	})
 	say.Stop(err)
 	if err != nil {
-		return withLog(ctx, c, err)
+		return advise(t.Spec, withLog(ctx, c, err))
 	}
 	say.Done("%s is ready", t.Spec.Name)
 	return nil
+}
+
+// advise names the flag of the image that can't be pulled.
+func advise(spec workshop.Spec, err error) error {
+	var failure *explain.Failure
+	if !errors.As(err, &failure) || !strings.HasPrefix(string(failure.Code), "image-") {
+		return err
+	}
+	said := failure.Cause + strings.Join(failure.Evidence, "\n")
+	for _, i := range []struct{ image, flag string }{
+		{spec.TerminalImage, "--terminal-image"}, {spec.GatewayImage, "--gateway-image"},
+		{spec.HubImage, "--hub-image"}, {spec.ProxyImage, "--proxy-image"},
+	} {
+		if strings.Contains(said, i.image) && !strings.Contains(failure.Remedy, i.flag) {
+			failure.Remedy = strings.TrimRight(failure.Remedy, ". ") + "; " + i.flag + " names another one"
+			break
+		}
+	}
+	return err
 }
 
 // logLines are as many of a crashed container's last lines as fit on a screen

@@ -187,8 +187,9 @@ func find(r *record.Record, number int) (record.Revision, error) {
 type UndoOptions struct {
 	Workshop string
 	// Revision to go back to; 0 is the one before the current.
-	Revision int
-	Timeout  time.Duration
+	Revision       int
+	SkipImageCheck bool
+	Timeout        time.Duration
 }
 
 func newUndo(f *factory.Factory, run func(context.Context, *factory.Factory, *UndoOptions) error) *cobra.Command {
@@ -217,6 +218,7 @@ func newUndo(f *factory.Factory, run func(context.Context, *factory.Factory, *Un
 	f.WorkshopFlag(cmd, &o.Workshop)
 	cmd.Flags().IntVar(&o.Revision, "to-revision", 0, "`NUMBER` of the revision to go back to (default the previous one)")
 	_ = cmd.RegisterFlagCompletionFunc("to-revision", completeRevisions(f, &o.Workshop))
+	cmd.Flags().BoolVar(&o.SkipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the terminal image")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", deploy.DefaultTimeout, "How long to wait, as a `TIME`")
 	return cmd
 }
@@ -244,7 +246,7 @@ func Undo(ctx context.Context, f *factory.Factory, o *UndoOptions) error {
 		return err
 	}
 	f.Say("Going back to revision %d.", target.Number)
-	if _, err := plan.Carry(ctx, f, c, p, plan.Options{Wait: true, Timeout: o.Timeout}, f.Progress()); err != nil {
+	if _, err := plan.Carry(ctx, f, c, p, plan.Options{SkipImageCheck: o.SkipImageCheck, Wait: true, Timeout: o.Timeout}, f.Progress()); err != nil {
 		return err
 	}
 	f.Say("%s is now revision %d, with what revision %d had. Running sessions keep theirs until they are started anew.", r.Spec.Name, r.Revision(), target.Number)
