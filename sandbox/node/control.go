@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -130,12 +131,34 @@ func (n node) ready(ctx context.Context, started time.Time) string {
 		if c.LastHeartbeatTime.Time.Before(started.Truncate(time.Second)) {
 			return "the kubelet hasn't reported since the start"
 		}
-		if c.Status == corev1.ConditionTrue {
-			return nodeReady
+		if c.Status != corev1.ConditionTrue {
+			return c.Message
 		}
-		return c.Message
+		pods, err := client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name})
+		if err != nil {
+			return err.Error()
+		}
+		if stale := fromBefore(pods.Items, started); stale > 0 {
+			return fmt.Sprintf("the kubelet hasn't looked after %d pods of the last run yet", stale)
+		}
+		return nodeReady
 	}
 	return "the kubelet hasn't reported yet"
+}
+
+// fromBefore counts the pods whose status says that a container runs since
+// before the start. None does, but until the kubelet has said so, whoever
+// waits for such a pod or its Deployment would be told that it is ready.
+func fromBefore(pods []corev1.Pod, started time.Time) int {
+	n := 0
+	for _, pod := range pods {
+		if slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+			return c.State.Running != nil && c.State.Running.StartedAt.Time.Before(started.Truncate(time.Second))
+		}) {
+			n++
+		}
+	}
+	return n
 }
 
 // Client talks to the supervisor of a sandbox.

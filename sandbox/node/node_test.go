@@ -13,7 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/workshopctl/workshopctl/sandbox/host"
@@ -200,5 +203,18 @@ func TestForward(t *testing.T) {
 	defer second.Close()
 	if _, err := second.Read(buf); err == nil {
 		t.Error("a connection to nobody isn't closed")
+	}
+}
+
+func TestFromBefore(t *testing.T) {
+	start := time.Date(2026, 11, 24, 10, 0, 0, 500e6, time.UTC)
+	running := func(at time.Time) corev1.Pod {
+		return corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}}}}}
+	}
+	waiting := corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}}}}}
+	// Times in the API have no fractions of a second.
+	pods := []corev1.Pod{running(start.Add(-time.Minute)), running(start.Truncate(time.Second)), running(start.Add(time.Minute)), waiting, {}}
+	if n := fromBefore(pods, start); n != 1 {
+		t.Errorf("%d pods are from before, want 1", n)
 	}
 }

@@ -465,6 +465,11 @@ func TestNode(t *testing.T) {
 		if now := s.status(); now.Ports != ports {
 			t.Errorf("ports were %+v, and are %+v", ports, now.Ports)
 		}
+		if pod, err := client.CoreV1().Pods("default").Get(ctx, "web", metav1.GetOptions{}); err != nil {
+			t.Error(err)
+		} else if c := pod.Status.ContainerStatuses[0]; c.State.Running != nil && c.RestartCount == 0 {
+			t.Errorf("up returns while the pod looks as if it had never ended: %+v", c)
+		}
 		until(t, "the pod has started again", get(browser, url, "2\n"))
 	})
 	t.Run("pods come back after down --keep-state", func(t *testing.T) {
@@ -509,7 +514,7 @@ func create(t *testing.T, client kubernetes.Interface, ports node.Ports, name st
 	script := strings.NewReplacer("NAME", name).Replace(`
 echo "id $(id)"; echo "group $(stat -c %g /data)"
 for n in web.default.svc.cluster.local; do nslookup $n >/dev/null 2>&1 && echo "name $n ok" || echo "name $n none"; done
-echo "name x.NAME.localhost $(nslookup x.NAME.localhost 2>/dev/null | grep -o '10[.]77[.]0[.]10$' | tail -n 1)"
+echo "name x.NAME.localhost $(nslookup x.NAME.localhost 2>/dev/null | sed -n '/^Name/,$p' | grep -o '10[.]77[.]0[.]10$' | tail -n 1)"
 nslookup example.com >/dev/null 2>&1 || echo "name example.com none"
 n=$(cat /data/start 2>/dev/null || echo 0); n=$((n+1)); echo $n >/data/start; echo "start $n"
 trap 'exit 0' TERM
