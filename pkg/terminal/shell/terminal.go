@@ -46,8 +46,9 @@ const (
 )
 
 // softReset undoes what a program that was killed may have left behind in the
-// terminal: alternate screen, mouse reports, hidden cursor, colours.
-const softReset = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[!p\x1b[0m"
+// terminal: alternate screen (by 47, which unlike 1049 leaves the cursor where it
+// is), mouse reports, hidden cursor, colours.
+const softReset = "\x1b[?47l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[!p\x1b[0m"
 
 // Terminal is a shell, the terminal it runs on, and the pages that show it.
 type Terminal struct {
