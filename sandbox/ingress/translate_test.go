@@ -148,6 +148,13 @@ func TestTranslateRules(t *testing.T) {
 			b := web("", 8000)
 			i.Spec.DefaultBackend, i.Spec.Rules[0].HTTP = &b, nil
 		})}, []string{"a.test / -> a_x_web_8000", " / -> a_x_web_8000"}, nil, nil},
+		{"hosts that are none", []*networkingv1.Ingress{
+			ing("a", "space", 1, "a.test b.test", "/"), ing("a", "line", 1, "a.test\n", "/"), ing("a", "star", 1, "*", "/"),
+			ing("a", "stars", 1, "*.*.test", "/"), ing("a", "brace", 1, "a.test}", "/"),
+		}, nil, []string{"a/brace Invalid", "a/line Invalid", "a/space Invalid", "a/star Invalid", "a/stars Invalid"}, []string{"a/brace", "a/line", "a/space", "a/star", "a/stars"}},
+		{"paths that are not safe", []*networkingv1.Ingress{
+			ing("a", "space", 1, "a.test", "/a b"), ing("a", "line", 1, "a.test", "/a\nb"), ing("a", "quote", 1, "a.test", "/a'b"), ing("a", "variable", 1, "a.test", "/$HOME"),
+		}, nil, []string{"a/line Invalid", "a/quote Invalid", "a/space Invalid", "a/variable Invalid"}, []string{"a/line", "a/quote", "a/space", "a/variable"}},
 		{"twice in itself", []*networkingv1.Ingress{ing("a", "x", 1, "a.test", "/", func(i *networkingv1.Ingress) {
 			i.Spec.Rules = append(i.Spec.Rules, i.Spec.Rules[0])
 		})}, []string{"a.test / -> a_x_web_http"}, []string{"a/x Invalid"}, nil},
@@ -308,6 +315,7 @@ func TestTranslateCertificates(t *testing.T) {
 func FuzzTranslate(f *testing.F) {
 	f.Add("a.test", "/", "60", "1h")
 	f.Add("*.a.test", "/a b", "60\n", "1h #")
+	f.Add("a.test }", "/", "", "")
 	f.Add("a.test\n", "/a'\"$HOME\\", "-1", "1d ")
 	f.Fuzz(func(t *testing.T, host, path, read, tunnel string) {
 		i := ing("a", "x", 1, host, path, annotated(annotationReadTimeout, read), annotated(annotationTunnelTimeout, tunnel))
