@@ -59,7 +59,7 @@ func newProxy(dir string, log func(string, ...any)) (*proxy, error) {
 func (p *proxy) died() <-chan error { return p.exited }
 
 // forget makes the next load start HAProxy again.
-func (p *proxy) forget() { p.cmd, p.exited, p.loaded = nil, nil, nil }
+func (p *proxy) forget() { p.cmd, p.exited = nil, nil }
 
 // load makes HAProxy serve by files and returns when it does. A configuration
 // that HAProxy refuses changes nothing.
