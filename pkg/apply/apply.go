@@ -56,6 +56,9 @@ type Options struct {
 	// TakeTerminalImage overwrites the hub's TERMINAL_IMAGE even where another
 	// manager set it. No other field is ever taken.
 	TakeTerminalImage bool
+
+	// showConflicts goes over them in a dry run, to show both values.
+	showConflicts bool
 }
 
 func (o Options) dryRun() []string {
@@ -147,11 +150,15 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	}
 	if apierrors.IsConflict(err) {
 		conflict := c.conflict(ref, err)
-		if !o.TakeTerminalImage || !conflict.onlyTerminalImage() {
+		switch {
+		case o.TakeTerminalImage && conflict.onlyTerminalImage():
+			note = fmt.Sprintf("%s was set by %s", workshop.EnvTerminalImage, conflict.Conflicts[0].Manager)
+		case o.DryRun && o.showConflicts:
+			note = "an apply will be refused: changed by others are " + conflict.fields()
+		default:
 			return nil, "", conflict
 		}
 		options.Force = true
-		note = fmt.Sprintf("%s was set by %s", workshop.EnvTerminalImage, conflict.Conflicts[0].Manager)
 		after, err = c.resource(ref).Apply(ctx, ref.Name, object, options)
 	}
 	if err != nil {

@@ -276,6 +276,16 @@ func TestConflictNamesTheManager(t *testing.T) {
 	if diff := cmp.Diff([]apply.Conflict{{Manager: "kubectl-edit", Field: ".spec.revisionHistoryLimit"}}, conflict.Conflicts); diff != "" {
 		t.Error("conflicts (-want +got):\n" + diff)
 	}
+	// A diff shows both values.
+	objects := d.objects(spec())
+	differences, err := d.apply.Diff(t.Context(), names, objects, d.read(record.RefsOf(objects)...), nil, apply.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(differences) != 1 || !strings.Contains(differences[0].Unified, "-  revisionHistoryLimit: 7\n+  revisionHistoryLimit: 3\n") ||
+		!strings.Contains(differences[0].Note, ".spec.revisionHistoryLimit by kubectl-edit") {
+		t.Errorf("diff: %+v", differences)
+	}
 }
 
 func TestTerminalImageOfOthers(t *testing.T) {
@@ -612,9 +622,16 @@ func (d *deploy) left() []string {
 	return left
 }
 
+// deadline bounds a wait that should end much sooner.
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func TestDelete(t *testing.T) {
 	c := testcluster.New(t)
-	ctx := t.Context()
+	ctx := deadline(t)
 	c.ServiceAccount(t)
 	d := newDeploy(t, c, c.Trainer)
 	d.run(spec(), apply.Options{})
@@ -656,7 +673,7 @@ func TestDelete(t *testing.T) {
 // start sessions again.
 func TestDeleteStopsAnOrphanedHub(t *testing.T) {
 	c := testcluster.New(t)
-	ctx := t.Context()
+	ctx := deadline(t)
 	d := newDeploy(t, c, c.Trainer)
 	d.run(spec(), apply.Options{})
 	d.settle()
@@ -696,7 +713,7 @@ func TestDeleteSaysWhatHangs(t *testing.T) {
 	if _, err := c.Admin.Kubernetes.CoreV1().Pods(c.Namespace).Patch(t.Context(), names.SessionPrefix()+"jane", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.apply.Delete(t.Context(), names, d.load().Inventory, apply.DeleteOptions{}); err != nil {
+	if _, err := d.apply.Delete(deadline(t), names, d.load().Inventory, apply.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"persistentvolumeclaim/terminals--jane", "configmap/terminals-workshop"}, d.left()); diff != "" {
@@ -712,7 +729,7 @@ func TestDeleteHalfAWorkshop(t *testing.T) {
 	if _, err := d.apply.Apply(t.Context(), objects[:3], apply.Live{}, apply.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	done, err := d.apply.Delete(t.Context(), names, d.load().Inventory, apply.DeleteOptions{})
+	done, err := d.apply.Delete(deadline(t), names, d.load().Inventory, apply.DeleteOptions{})
 	if err != nil || len(done.Deleted) != 3 {
 		t.Errorf("deleted %v, error %v", done.Deleted, err)
 	}

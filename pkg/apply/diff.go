@@ -27,21 +27,25 @@ type Difference struct {
 	// Unified diff of the object as YAML, without what the API server keeps
 	// for itself, secret values masked. It ends with a line break.
 	Unified string
+	// Note says what stands against the change: fields that others have set.
+	Note string
 }
 
 // Diff says what Apply and Prune would change, in the order of the objects,
 // by asking the API server for a dry run. Unchanged objects are left out, so
-// an empty answer means no change. Errors as for Apply.
+// an empty answer means no change. Fields that others have set are shown, not
+// refused; else errors are those of Apply.
 func (c *Client) Diff(ctx context.Context, n workshop.Names, objects []*unstructured.Unstructured, live Live, inventory []record.Ref, o Options) ([]Difference, error) {
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("diff of workshop %q: %w", n, err)
 	}
-	o.DryRun = true
+	o.DryRun, o.showConflicts = true, true
 	differences := make([]Difference, len(objects))
 	errs := make([]error, len(objects))
-	err := c.each(ctx, objects, live, o, func(i int, before, after *unstructured.Unstructured, _ string) {
+	err := c.each(ctx, objects, live, o, func(i int, before, after *unstructured.Unstructured, note string) {
 		differences[i], errs[i] = difference(record.RefOf(objects[i]), before, after, key)
+		differences[i].Note = note
 	})
 	if err != nil {
 		return nil, err

@@ -65,12 +65,16 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	var fields []string
-	for _, c := range e.Conflicts {
-		fields = append(fields, fmt.Sprintf("%s by %s", c.Field, c.Manager))
+	return fmt.Sprintf("%s in namespace %q was changed by others to other values than the workshop's: %s; nothing of it was written: set these fields back to the workshop's values (the command diff shows them), and stop %s from changing them",
+		e.Ref, e.Namespace, e.fields(), strings.Join(e.managers(), " and "))
+}
+
+func (e *ConflictError) fields() string {
+	fields := make([]string, len(e.Conflicts))
+	for i, c := range e.Conflicts {
+		fields[i] = c.Field + " by " + c.Manager
 	}
-	return fmt.Sprintf("%s in namespace %q was changed by others to other values than the workshop's: %s; stop %s from setting it (or set it in the workshop instead), then delete %s and run this command again: it makes the object anew",
-		e.Ref, e.Namespace, strings.Join(fields, ", "), strings.Join(e.managers(), " and "), e.Ref)
+	return strings.Join(fields, ", ")
 }
 
 func (e *ConflictError) managers() []string {
