@@ -332,6 +332,8 @@ func TestURL(t *testing.T) {
 		t.Errorf("url --qr: %q", out)
 	}
 
+	tr.fails(2, []string{"has a URL of its own", "--expose none"}, "url", "--forward")
+
 	// Other defaults don't move a deployed workshop; a flag does, and what the
 	// way in consisted of is gone.
 	t.Setenv("WORKSHOPCTL_DOMAIN", "other.invalid")

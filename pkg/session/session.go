@@ -235,7 +235,7 @@ func state(p *corev1.Pod) (State, string) {
 	}
 	for _, c := range p.Status.InitContainerStatuses {
 		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
-			return Starting, "preparing: " + c.Name
+			return Starting, preparing(c)
 		}
 	}
 	for _, c := range p.Status.ContainerStatuses {
@@ -244,6 +244,19 @@ func state(p *corev1.Pod) (State, string) {
 		}
 	}
 	return Starting, ""
+}
+
+// preparing says what an init container is there for.
+func preparing(c corev1.ContainerStatus) string {
+	switch {
+	case c.State.Waiting != nil && c.State.Waiting.Reason != "PodInitializing":
+		return join(c.State.Waiting.Reason, c.State.Waiting.Message)
+	case c.Name == "gateway":
+		return "copying the terminal server"
+	case c.Name == "seed":
+		return "filling the volume"
+	}
+	return "preparing: " + c.Name
 }
 
 // ended says how the containers of a pod did.

@@ -85,7 +85,7 @@ func TestJoin(t *testing.T) {
 					{Name: "seed", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
 				}}
 			})},
-			want: []want{{session.Starting, "preparing: seed"}},
+			want: []want{{session.Starting, "filling the volume"}},
 		},
 		"no image": {
 			pods: []corev1.Pod{pod("ann", func(p *corev1.Pod) {

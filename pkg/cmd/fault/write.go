@@ -90,7 +90,7 @@ func hint(err error, failure *explain.Failure) string {
 	hinted := given(err, func(e *Error) bool { return e.Hint != "" })
 	switch {
 	case failure != nil && failure.Remedy != "":
-		return sentence(failure.Remedy)
+		return Sentence(failure.Remedy)
 	case hinted != nil:
 		return hinted.Hint
 	case errors.As(err, &authority), errors.As(err, &hostname):
@@ -105,8 +105,11 @@ func hint(err error, failure *explain.Failure) string {
 	return ""
 }
 
-// sentence gives a clause the shape of one.
-func sentence(s string) string {
+// Sentence gives a clause the shape of one.
+func Sentence(s string) string {
+	if s == "" {
+		return ""
+	}
 	s = strings.ToUpper(s[:1]) + s[1:]
 	if !strings.ContainsAny(s[len(s)-1:], ".!?`") {
 		s += "."

@@ -104,7 +104,7 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 	var errs []error
 	for _, finding := range findings {
 		if finding.Warning {
-			say.Warn("%s", strings.Join(slices.Concat([]string{finding.Error()}, finding.Evidence, []string{finding.Remedy}), "\n  "))
+			say.Warn("%s", strings.Join(slices.Concat([]string{finding.Error()}, finding.Evidence, []string{fault.Sentence(finding.Remedy)}), "\n  "))
 			continue
 		}
 		errs = append(errs, &finding.Failure)

@@ -46,8 +46,8 @@ func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, 
 		Short: "Print the URL of a workshop",
 		Long: `Prints the URL that attendees open.
 
-A workshop without a way in from outside (--expose none) has none; --forward opens
-one from this machine alone, for as long as the command runs.`,
+A workshop without a way in from outside (deployed with --expose none) has none;
+--forward opens one from this machine alone, for as long as the command runs.`,
 		Example: `  workshopctl url
   workshopctl url --open
 
@@ -105,6 +105,10 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		return err
 	}
 	if o.Forward {
+		// The hub sends browsers that come by another address on to its own.
+		if url := record.Spec.URL(); url != "" {
+			return fault.Usage("workshop %s has a URL of its own, %s; --forward is for workshops deployed with --expose none", record.Spec.Name, url)
+		}
 		return forwardTo(ctx, f, c, record.Spec, o)
 	}
 	if record.Spec.URL() == "" {
