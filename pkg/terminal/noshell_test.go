@@ -6,6 +6,7 @@ package terminal
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +43,11 @@ func TestImageWithoutShell(t *testing.T) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		said = said || strings.Contains(lines.Text(), "the image has no shell")
 		if strings.Contains(lines.Text(), " serves /user/jane/ on ") {
+			// Other programs of the same user can't read the token there.
+			path := fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid)
+			if info, err := os.Stat(path); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+				t.Errorf("the environment is its user's to read: %v", err)
+			}
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
