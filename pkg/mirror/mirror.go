@@ -62,6 +62,9 @@ type kind struct {
 	example  runtime.Object
 	optional bool
 
+	// stop ends the reflector.
+	stop context.CancelFunc
+
 	synced, denied bool // under mirror.mu
 }
 
@@ -72,7 +75,7 @@ type Copy[T Object] struct{ kind *kind }
 // An optional kind is given up without an error when the caller lacks the
 // right to read it. Add everything before Run. example is an empty T.
 func Add[T Object, L runtime.Object](m *Mirror, client Client[L], example T, selection metav1.ListOptions, optional bool) *Copy[T] {
-	k := &kind{Store: cache.NewStore(cache.MetaNamespaceKeyFunc), mirror: m, example: example, optional: optional}
+	k := &kind{Store: cache.NewStore(cache.MetaNamespaceKeyFunc), mirror: m, example: example, optional: optional, stop: func() {}}
 	k.source = &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector, o.FieldSelector = selection.LabelSelector, selection.FieldSelector
@@ -101,6 +104,7 @@ func (m *Mirror) judge(ctx context.Context, k *kind, err error) error {
 	defer m.mu.Unlock()
 	if k.optional {
 		k.denied = true
+		k.stop()
 	} else if m.err == nil {
 		m.err = err
 	}
@@ -115,11 +119,12 @@ func (m *Mirror) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, quiet)
 	for _, k := range m.kinds {
 		reflector := cache.NewReflectorWithOptions(plainList{k.source}, k.example, k, cache.ReflectorOptions{
-			Logger: &quiet,
-			// A kind that is denied is asked for again at this pace, too.
+			Logger:  &quiet,
 			Backoff: &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 5, Cap: 8 * time.Second},
 		})
-		go reflector.RunWithContext(ctx)
+		var watching context.Context
+		watching, k.stop = context.WithCancel(ctx)
+		go reflector.RunWithContext(watching)
 	}
 }
 

@@ -279,8 +279,9 @@ func TestWaitEnds(t *testing.T) {
 	target := deploy(t, c, spec(), nil)
 
 	ctx, cancel := context.WithCancel(t.Context())
+	told := map[string]string{}
 	err := rollout.Wait(ctx, c.Trainer.Kubernetes, target, func(p rollout.Progress) {
-		if p.Part == "hub" && p.Message == "starting" {
+		if told[p.Part] = p.Message; told["hub"] == "starting" && told["proxy"] == "ready" {
 			cancel()
 		}
 	})
