@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -53,14 +54,15 @@ func start(t *testing.T, client kubernetes.Interface) Config {
 // awaitIngress returns when a change of an Ingress satisfies done.
 func awaitIngress(t *testing.T, w watch.Interface, name string, done func(*networkingv1.Ingress) bool) {
 	t.Helper()
+	giveUp := time.After(time.Minute)
 	for {
 		select {
 		case e := <-w.ResultChan():
 			if i, ok := e.Object.(*networkingv1.Ingress); ok && i.Name == name && done(i) {
 				return
 			}
-		case <-t.Context().Done():
-			t.Fatalf("ingress %s: %v", name, t.Context().Err())
+		case <-giveUp:
+			t.Fatalf("ingress %s did not get there", name)
 		}
 	}
 }
@@ -119,7 +121,7 @@ func TestRun(t *testing.T) {
 		if !ok || event.InvolvedObject.Name != "new" || event.Reason != ReasonHostClaimed || !strings.Contains(event.Message, "ingress old") {
 			t.Errorf("got the event %+v", e.Object)
 		}
-	case <-t.Context().Done():
+	case <-time.After(time.Minute):
 		t.Fatal("no event for the ingress that came second")
 	}
 	class, err := client.NetworkingV1().IngressClasses().Get(t.Context(), "sandbox", metav1.GetOptions{})

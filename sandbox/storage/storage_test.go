@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -88,13 +89,14 @@ func watchVolumes(t *testing.T, client kubernetes.Interface) watch.Interface {
 func await(t *testing.T, w watch.Interface, kind watch.EventType, n int) map[string]*corev1.PersistentVolume {
 	t.Helper()
 	got := map[string]*corev1.PersistentVolume{}
+	giveUp := time.After(time.Minute)
 	for len(got) < n {
 		select {
 		case e := <-w.ResultChan():
 			if v, ok := e.Object.(*corev1.PersistentVolume); ok && e.Type == kind {
 				got[v.Name] = v
 			}
-		case <-t.Context().Done():
+		case <-giveUp:
 			t.Fatalf("only %d of %d volumes were %s", len(got), n, kind)
 		}
 	}
