@@ -54,6 +54,9 @@ func New(config *rest.Config, client kubernetes.Interface, namespace string, n w
 	}
 }
 
+// connectTime is how long the API server gets to reach the pod's node.
+const connectTime = 10 * time.Second
+
 // NoPodError says that there is no ready pod to connect to.
 type NoPodError struct{ What string }
 
@@ -104,6 +107,8 @@ func (d *Dialer) Close() {
 // ones and some proxies know only SPDY.
 func (d *Dialer) connect(ctx context.Context) error {
 	d.conn = nil
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
 	pod, err := d.pod(ctx)
 	if err != nil {
 		return err
@@ -188,9 +193,21 @@ func (d *Dialer) open() (net.Conn, error) {
 		d.conn.RemoveStreams(errorStream)
 		return nil, err
 	}
+	through := d.conn
 	c := &conn{Stream: data, done: func() { d.drop(errorStream, data) }}
-	go c.listen(errorStream)
+	go c.listen(errorStream, func() { d.forget(through) })
 	return c, nil
+}
+
+// forget gives up a connection over which the pod can't be reached any more;
+// the next Dial looks for another pod.
+func (d *Dialer) forget(broken httpstream.Connection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = broken.Close()
+	if d.conn == broken {
+		d.conn = nil
+	}
 }
 
 func (d *Dialer) drop(streams ...httpstream.Stream) {
@@ -213,7 +230,7 @@ type conn struct {
 }
 
 // listen waits for what the kubelet says went wrong.
-func (c *conn) listen(errors io.Reader) {
+func (c *conn) listen(errors io.Reader, broken func()) {
 	message, err := io.ReadAll(errors)
 	if err == nil && len(message) == 0 {
 		return
@@ -225,6 +242,7 @@ func (c *conn) listen(errors io.Reader) {
 	c.problem = err
 	c.mu.Unlock()
 	_ = c.Reset()
+	broken()
 }
 
 func (c *conn) Read(p []byte) (int, error) {
