@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -64,16 +65,19 @@ type attendee struct {
 
 func newAttendee(t *testing.T, chromium context.Context, user, url string) *attendee {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	// A window each: a tab behind another one draws nothing, and what waits
+	// for it to be visible waits for ever.
+	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithNewWindow(true))
 	t.Cleanup(cancel)
 	a := &attendee{t: t, ctx: ctx, user: user, url: url}
+	if err := chromedp.Do(ctx); err != nil { // without a limit in time, which would end the page as well
+		t.Fatal(err)
+	}
 	a.do(chromedp.EmulateViewport(1280, 800))
 	t.Cleanup(func() {
 		if t.Failed() {
 			a.screenshot("failed-" + user)
-			if text, err := chromedp.Run(a.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`)); err == nil {
-				t.Logf("what %s sees: %s", user, text)
-			}
+			t.Logf("what %s sees: %s", user, eval[string](a, `location.href + "\n" + document.body.innerText`))
 		}
 	})
 	return a
@@ -135,10 +139,30 @@ func (a *attendee) prompt() {
 	})
 }
 
-// types types a line into the terminal.
+// types types a line into the terminal, key by key: down with its text, and
+// up, as a keyboard does. (chromedp's KeyEvent sends a third event, which the
+// terminal rightly takes for a second character.)
 func (a *attendee) types(line string) {
 	a.t.Helper()
-	a.do(chromedp.Focus(chromedp.CSS(".xterm-helper-textarea")), chromedp.KeyEvent(line), chromedp.KeyEvent(kb.Enter))
+	a.do(chromedp.Focus(chromedp.CSS(".xterm-helper-textarea")))
+	for _, r := range line + kb.Enter {
+		events := kb.Encode(r)
+		down, up := *events[0], *events[len(events)-1]
+		down.Type = input.DispatchKeyEventTypeKeyDown
+		down.Text, down.UnmodifiedText = string(r), string(r)
+		for _, e := range []input.DispatchKeyEventParams{down, up} {
+			if _, err := chromedp.Call(a.ctx, input.DispatchKeyEvent, e); err != nil {
+				a.t.Fatalf("%s's browser: %v", a.user, err)
+			}
+		}
+	}
+}
+
+// reload opens the page that is open once more. (chromedp's Reload waits for
+// ever on a page that another one reloaded into, as the hub's does.)
+func (a *attendee) reload() {
+	a.t.Helper()
+	a.do(chromedp.Navigate(eval[string](a, "location.href")))
 }
 
 // cookies are those that the browser would send to the terminal's page.
@@ -177,7 +201,15 @@ func (a *attendee) screenshot(name string) {
 // stopSession stops the attendee's session on the hub's home page.
 func (a *attendee) stopSession(address string) {
 	a.t.Helper()
-	a.do(chromedp.Navigate(address+"hub/home"), chromedp.WaitVisible(chromedp.CSS("#stop")), chromedp.Click(chromedp.CSS("#stop")))
+	a.do(chromedp.Navigate(address+"hub/home"), chromedp.WaitVisible(chromedp.CSS("#stop")))
+	// The page loads its scripts after it is shown; a click before that is lost.
+	eventually(a.t, 20*time.Second, "scripts of the hub's page", func(context.Context) error {
+		if eval[bool](a, `!!(window.$ && $._data(document.querySelector("#stop"), "events")?.click)`) {
+			return nil
+		}
+		return fmt.Errorf("not loaded")
+	})
+	a.do(chromedp.Click(chromedp.CSS("#stop")))
 	eventually(a.t, time.Minute, "stop on the hub's page", func(context.Context) error {
 		if eval[bool](a, `(e => !!e && e.offsetParent === null)(document.querySelector("#stop"))`) {
 			return nil

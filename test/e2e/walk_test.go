@@ -75,7 +75,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 	other.types("ls; echo other > mine.txt; mount | grep -c app-root")
 	jane.screenshot("terminal-" + tr.namespace)
 
-	t.Run("an unchanged deploy changes no object", func(t *testing.T) {
+	step(t, "an unchanged deploy changes no object", func() {
 		before := tr.versions(t)
 		tr.run(t, "deploy")
 		after := tr.versions(t)
@@ -84,7 +84,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		}
 	})
 
-	t.Run("nobody else gets at a terminal", func(t *testing.T) {
+	step(t, "nobody else gets at a terminal", func() {
 		page := eval[string](jane, "location.href")
 		eventually(t, time.Minute, "page of jane for hub", func(ctx context.Context) error {
 			other.do(chromedp.Navigate(page))
@@ -111,15 +111,15 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		other.prompt()
 	})
 
-	t.Run("a reload comes back to the same shell and screen", func(t *testing.T) {
+	step(t, "a reload comes back to the same shell and screen", func() {
 		jane.types("mark=survivor")
-		jane.do(chromedp.Reload())
+		jane.reload()
 		jane.sees("written by jane", 20*time.Second)
 		jane.types("echo after reload: $mark")
 		jane.sees("after reload: survivor", 10*time.Second)
 	})
 
-	t.Run("a new hub pod doesn't disturb terminals", func(t *testing.T) {
+	step(t, "a new hub pod doesn't disturb terminals", func() {
 		pods := tr.pods(t, "app.kubernetes.io/component=hub")
 		if len(pods) != 1 {
 			t.Fatalf("%d hub pods", len(pods))
@@ -141,7 +141,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		jane.sees("with the new hub: survivor", 10*time.Second)
 	})
 
-	t.Run("set-image leaves running sessions alone", func(t *testing.T) {
+	step(t, "set-image leaves running sessions alone", func() {
 		before := tr.session(t, jane.user)
 		tr.run(t, "set-image", "registry.localhost/workshop/terminal:2")
 		jane.types("echo after set-image: $mark")
@@ -161,7 +161,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		}
 	})
 
-	t.Run("files outlive the session", func(t *testing.T) {
+	step(t, "files outlive the session", func() {
 		old := tr.session(t, jane.user)
 		jane.stopSession(address)
 		eventually(t, time.Minute, "end of the session's pod", func(ctx context.Context) error {
@@ -179,7 +179,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		jane.sees("written by jane", 10*time.Second)
 	})
 
-	t.Run("the trainer sees and asks", func(t *testing.T) {
+	step(t, "the trainer sees and asks", func() {
 		var list struct {
 			Items []struct{ User, State, Image, Node string }
 		}
@@ -210,7 +210,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		}
 	})
 
-	t.Run("delete leaves attendees' volumes and nothing else", func(t *testing.T) {
+	step(t, "delete leaves attendees' volumes and nothing else", func() {
 		if r := tr.try(t, "delete", "terminals"); r.code != 5 || !strings.Contains(r.stderr, "--yes") {
 			t.Errorf("delete without a yes: code %d, %s", r.code, r.stderr)
 		}
@@ -233,6 +233,17 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 			}
 		}
 	})
+}
+
+// step is a part of a walk that the parts after it build on: the first one
+// that fails ends the walk.
+func step(t *testing.T, what string, do func()) {
+	t.Helper()
+	t.Log("--- " + what)
+	do()
+	if t.Failed() {
+		t.Fatalf("failed at: %s", what)
+	}
 }
 
 // password reads the attendees' password from the workshop's Secret.
