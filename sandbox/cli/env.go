@@ -18,17 +18,22 @@ import (
 
 func newEnv(streams Streams) *cobra.Command {
 	var name string
+	var admin bool
 	cmd := &cobra.Command{
-		Use:     "env",
-		Short:   "Print shell commands that make kubectl and workshopctl use a sandbox",
-		Example: `  eval "$(workshop-sandbox env)"`,
-		Args:    exactly(0, "no arguments"),
+		Use:   "env",
+		Short: "Print shell commands that make kubectl and workshopctl use a sandbox",
+		Long: `Print shell commands that make kubectl and workshopctl use a sandbox, as a trainer
+with the namespace "workshop" and no rights elsewhere. With --admin they have all
+rights. A sandbox of the control plane alone has no trainer.`,
+		Example: `  eval "$(workshop-sandbox env)"
+  eval "$(workshop-sandbox env --admin)"`,
+		Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			dirs, err := dirsOf(name)
 			if err != nil {
 				return err
 			}
-			lines, err := environment(dirs)
+			lines, err := environment(dirs, admin)
 			if err != nil {
 				return err
 			}
@@ -39,12 +44,12 @@ func newEnv(streams Streams) *cobra.Command {
 		},
 	}
 	nameFlag(cmd, &name)
-	cmd.Flags().Bool("admin", true, "use the administrator's kubeconfig, the one there is")
+	cmd.Flags().BoolVar(&admin, "admin", false, "be the cluster's administrator")
 	return cmd
 }
 
 // environment returns assignments, quoted for a shell.
-func environment(dirs host.Dirs) ([]string, error) {
+func environment(dirs host.Dirs, admin bool) ([]string, error) {
 	cfg, err := node.LoadConfig(dirs.ConfigFile())
 	if err != nil {
 		return nil, err
@@ -52,14 +57,19 @@ func environment(dirs host.Dirs) ([]string, error) {
 	if cfg.Name == "" {
 		return nil, fmt.Errorf("there is no sandbox %s: start it with: workshop-sandbox up --name %s", dirs.Name, dirs.Name)
 	}
-	lines := []string{"KUBECONFIG=" + quote(dirs.Kubeconfig())}
 	if cfg.ControlPlane {
-		return lines, nil
+		return []string{"KUBECONFIG=" + quote(dirs.Kubeconfig())}, nil
 	}
-	lines = append(lines,
-		"WORKSHOPCTL_DOMAIN="+quote(fmt.Sprintf("%s:%d", cfg.Domain(), cfg.Ports.HTTPS)),
+	kubeconfig := dirs.TrainerKubeconfig()
+	if admin {
+		kubeconfig = dirs.Kubeconfig()
+	}
+	lines := []string{
+		"KUBECONFIG=" + quote(kubeconfig),
+		"WORKSHOPCTL_DOMAIN=" + quote(fmt.Sprintf("%s:%d", cfg.Domain(), cfg.Ports.HTTPS)),
 		"WORKSHOPCTL_TLS_SECRET=default",
-		"WORKSHOP_SANDBOX_CA="+quote(dirs.CA()))
+		"WORKSHOP_SANDBOX_CA=" + quote(dirs.CA()),
+	}
 	var refs []string
 	data, err := os.ReadFile(dirs.ImagesFile())
 	if err == nil {

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -158,6 +159,11 @@ func (o *upOptions) up(ctx context.Context, dirs host.Dirs, src, cache string) e
 	work.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return err
+	}
+	if !o.controlPlane {
+		if err := node.EnsureTrainer(ctx, dirs); err != nil {
+			return fmt.Errorf("give the trainer a namespace: %w", err)
+		}
 	}
 	o.summary(dirs)
 	return nil
@@ -391,7 +397,7 @@ func (o *upOptions) spawn(ctx context.Context, dirs host.Dirs, cfg node.Config, 
 }
 
 // prepare writes what the sandbox's programs need. Who called by sudo gets the
-// kubeconfig, to use it without.
+// kubeconfigs, to use it without.
 func prepare(cfg node.Config, dirs host.Dirs) error {
 	if err := node.Prepare(cfg, dirs); err != nil {
 		return err
@@ -400,7 +406,12 @@ func prepare(cfg node.Config, dirs host.Dirs) error {
 	if err != nil {
 		return nil //nolint:nilerr // not by sudo
 	}
-	return os.Chown(dirs.Kubeconfig(), uid, -1)
+	for _, file := range []string{dirs.Kubeconfig(), dirs.TrainerKubeconfig()} {
+		if err := os.Chown(file, uid, -1); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 const supervisorLog = "supervisor"

@@ -64,6 +64,10 @@ func (d Dirs) ImagesFile() string { return filepath.Join(d.State, "images.json")
 // Kubeconfig is the administrator's, for use on the host.
 func (d Dirs) Kubeconfig() string { return filepath.Join(d.State, "kubeconfig") }
 
+// TrainerKubeconfig is that of a person with one namespace, for use on the
+// host.
+func (d Dirs) TrainerKubeconfig() string { return filepath.Join(d.State, "trainer.kubeconfig") }
+
 // CA is the certificate of the authority that signs the ingress's own.
 func (d Dirs) CA() string { return filepath.Join(d.State, "pki", "ingress-ca.crt") }
 

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/workshopctl/workshopctl/sandbox/host"
 )
 
@@ -65,6 +67,7 @@ func (n node) preparePKI() error {
 		"scheduler":          {commonName: "system:kube-scheduler", client: true},
 		"node":               {commonName: "system:node:" + n.Name, organizations: []string{"system:nodes"}, client: true},
 		"proxy":              {commonName: "system:kube-proxy", client: true},
+		Trainer:              {commonName: Trainer, client: true},
 	}
 	for name, l := range leaves {
 		if err := cluster.issue(dir, name, l); err != nil {
@@ -116,17 +119,19 @@ func join(path string, files ...string) error {
 // files returns the configuration, content by path.
 func (n node) files() map[string]string {
 	inside := fmt.Sprintf("https://%s:%d", Address, apiPort)
+	outside := fmt.Sprintf("https://127.0.0.1:%d", n.Ports.API)
 	files := map[string]string{
-		n.dirs.Kubeconfig():                    n.kubeconfig("admin", fmt.Sprintf("https://127.0.0.1:%d", n.Ports.API)),
-		n.etc("admin.kubeconfig"):              n.kubeconfig("admin", inside),
-		n.etc("controller-manager.kubeconfig"): n.kubeconfig("controller-manager", inside),
+		n.dirs.Kubeconfig():                    n.kubeconfig("admin", outside, metav1.NamespaceDefault),
+		n.etc("admin.kubeconfig"):              n.kubeconfig("admin", inside, metav1.NamespaceDefault),
+		n.etc("controller-manager.kubeconfig"): n.kubeconfig("controller-manager", inside, metav1.NamespaceDefault),
 	}
 	if n.ControlPlane {
 		return files
 	}
 	for _, name := range []string{"scheduler", "node", "proxy"} {
-		files[n.etc(name+".kubeconfig")] = n.kubeconfig(name, inside)
+		files[n.etc(name+".kubeconfig")] = n.kubeconfig(name, inside, metav1.NamespaceDefault)
 	}
+	files[n.dirs.TrainerKubeconfig()] = n.kubeconfig(Trainer, outside, TrainerNamespace)
 	files[n.etc("containerd.toml")] = n.containerd()
 	files[n.state("cni", "10-sandbox.conflist")] = cni
 	files[n.etc("kubelet.yaml")] = n.kubelet()
@@ -141,7 +146,7 @@ func (n node) files() map[string]string {
 }
 
 // kubeconfig holds its certificates, so that it works when copied elsewhere.
-func (n node) kubeconfig(name, server string) string {
+func (n node) kubeconfig(name, server, namespace string) string {
 	encode := func(file string) string {
 		data, err := os.ReadFile(n.pki(file))
 		if err != nil {
@@ -149,7 +154,7 @@ func (n node) kubeconfig(name, server string) string {
 		}
 		return base64.StdEncoding.EncodeToString(data)
 	}
-	return fill(map[string]string{"NAME": "sandbox-" + n.Name, "SERVER": server, "CA": encode("ca.crt"), "CERT": encode(name + ".crt"), "KEY": encode(name + ".key")}, `apiVersion: v1
+	return fill(map[string]string{"NAME": "sandbox-" + n.Name, "SERVER": server, "NAMESPACE": namespace, "CA": encode("ca.crt"), "CERT": encode(name + ".crt"), "KEY": encode(name + ".key")}, `apiVersion: v1
 kind: Config
 clusters:
 - name: $NAME
@@ -166,6 +171,7 @@ contexts:
   context:
     cluster: $NAME
     user: $NAME
+    namespace: $NAMESPACE
 current-context: $NAME
 `)
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -412,6 +413,30 @@ func TestNode(t *testing.T) {
 	url := fmt.Sprintf("https://x.%s.localhost:%d/start", s.dirs.Name, ports.HTTPS)
 	browser := trusting(t, s.dirs.CA())
 	until(t, "the ingress leads to the pod", get(browser, url, "1\n"))
+
+	t.Run("the trainer has a namespace and nothing else", func(t *testing.T) {
+		if env := s.must("env"); !strings.Contains(env, "KUBECONFIG='"+s.dirs.TrainerKubeconfig()+"'") {
+			t.Errorf("env names another kubeconfig:\n%s", env)
+		}
+		rc, err := clientcmd.BuildConfigFromFlags("", s.dirs.TrainerKubeconfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		trainer, err := kubernetes.NewForConfig(rc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "own"}}
+		if _, err := trainer.CoreV1().ConfigMaps("workshop").Create(ctx, own, metav1.CreateOptions{}); err != nil {
+			t.Error(err)
+		}
+		if _, err := trainer.CoreV1().ConfigMaps("default").Create(ctx, own, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+			t.Errorf("a ConfigMap in another namespace: %v, want it forbidden", err)
+		}
+		if _, err := trainer.CoreV1().Nodes().List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+			t.Errorf("list nodes: %v, want it forbidden", err)
+		}
+	})
 
 	t.Run("load-image takes both kinds of files", func(t *testing.T) {
 		img, err := random.Image(1000, 1)
