@@ -272,6 +272,52 @@ func TestWaitLooksAtTheNewTemplateOnly(t *testing.T) {
 	}
 }
 
+// The image was pushed, or the quota enlarged, and the same is deployed again.
+func TestRetry(t *testing.T) {
+	c := testcluster.New(t)
+	ctx := t.Context()
+	k := testcluster.NewKubelet(t, c)
+	refused := map[types.UID]bool{}
+	k.Say(workshop.ComponentHub, func(pod *corev1.Pod) corev1.PodStatus {
+		if refused[pod.UID] || len(refused) == 0 {
+			refused[pod.UID] = true
+			return testcluster.Waiting("ImagePullBackOff", "hub:1: not found")(pod)
+		}
+		return testcluster.Running(pod)
+	})
+	target := deploy(t, c, spec(), nil)
+	wantFailure(t, rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil), explain.ImageNotFound, "hub:1")
+	if done, err := rollout.Retry(ctx, c.Trainer.Kubernetes, target); err != nil || len(done) != 1 {
+		t.Errorf("retry: %q, error %v", done, err)
+	}
+	if err := rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil); err != nil {
+		t.Error(err)
+	}
+	if done, err := rollout.Retry(ctx, c.Trainer.Kubernetes, target); err != nil || len(done) != 0 {
+		t.Errorf("retry of what runs: %q, error %v", done, err)
+	}
+
+	quotas := c.Admin.Kubernetes.CoreV1().ResourceQuotas(c.Namespace)
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "small"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}}}
+	if _, err := quotas.Create(ctx, quota, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.Await(t, quotas, "small", func(q *corev1.ResourceQuota) bool { return len(q.Status.Hard) > 0 })
+	s := spec()
+	s.ProxyImage = "proxy:2"
+	target = deploy(t, c, s, nil)
+	wantFailure(t, rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil), explain.Quota, "small")
+	if err := quotas.Delete(ctx, "small", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := rollout.Retry(ctx, c.Trainer.Kubernetes, target); err != nil || len(done) != 1 {
+		t.Errorf("retry: %q, error %v", done, err)
+	}
+	if err := rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWaitEnds(t *testing.T) {
 	c := testcluster.New(t)
 	k := testcluster.NewKubelet(t, c)
