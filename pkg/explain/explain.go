@@ -51,7 +51,7 @@ const (
 )
 
 // Failure is a known cause: why something does not get ready, and what to do.
-type Failure struct {
+type Failure struct { //nolint:errname // it is shown as data (status, checks) as often as returned as an error
 	Code Code `json:"code"`
 	// Object in words: "pod terminals-7d9f-x2x4z", "claim terminals-hub".
 	Object string `json:"object"`

@@ -81,7 +81,7 @@ func skippable(err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	hint := ""
+	var hint string
 	switch f.Code {
 	case explain.RegistryNotFound, explain.RegistryLimit, explain.ImagePull:
 		hint = "; if the nodes have the image already, skip this check with --skip-image-check"

@@ -35,7 +35,7 @@ type Input struct {
 }
 
 // Finding is what a check found wrong.
-type Finding struct {
+type Finding struct { //nolint:errname // an error only by what it embeds
 	// Warning is true where the deploy may go well nonetheless.
 	Warning bool `json:"warning"`
 	explain.Failure
