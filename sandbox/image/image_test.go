@@ -178,9 +178,21 @@ func TestBuildCachesByInputs(t *testing.T) {
 			t.Errorf("a change of %s did not lead to a build", c.name)
 		}
 	}
-	// Build arguments are inputs too.
 	if two := build(Terminal2, Terminal1); two[0].Layout == two[1].Layout || two[0].Ref != "workshop/terminal:2" {
 		t.Errorf("got %+v", two)
+	}
+	// Build arguments are inputs too.
+	keys := map[string]bool{}
+	for _, args := range [][]string{nil, {"A=1"}, {"A=2"}, {"A=2", "B=1"}, {"A=2 B=1"}} {
+		o := order{recipe: recipe{dir: "terminal", args: args}, context: filepath.Join(opts.Source, "images", "terminal")}
+		key, err := o.hash(opts.Source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[key] = true
+	}
+	if len(keys) != 5 {
+		t.Errorf("5 lists of build arguments have %d hashes", len(keys))
 	}
 }
 
