@@ -84,7 +84,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	case err != nil:
 		return err
 	case found:
-		return fault.Silent(differs)
+		return fault.SilentError(differs)
 	}
 	return nil
 }

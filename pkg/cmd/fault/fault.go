@@ -39,10 +39,10 @@ type Error struct {
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Silent is an exit code without a message (`diff` that found differences).
-type Silent int
+// SilentError is an exit code without a message (`diff` that found differences).
+type SilentError int
 
-func (s Silent) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
+func (s SilentError) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
 
 // Usage is an error in what the person typed or wrote into a file.
 func Usage(format string, args ...any) error {
@@ -62,7 +62,7 @@ func Hint(err error, hint string) error {
 // Code returns the exit code for an error.
 func Code(err error) int {
 	var (
-		silent        Silent
+		silent        SilentError
 		field         *workshop.FieldError
 		failure       *explain.Failure
 		foreign       *apply.ForeignError

@@ -45,7 +45,7 @@ func TestCode(t *testing.T) {
 		"no yes":                    {fault.Refuse("", "x"), 5},
 		"Ctrl-C":                    {context.Canceled, 130},
 		"Ctrl-C during a delete":    {&apply.StuckError{Err: context.Canceled}, 130},
-		"silent":                    {fault.Silent(1), 1},
+		"silent":                    {fault.SilentError(1), 1},
 		"a code that is given":      {&fault.Error{Code: 2, Err: errors.New("x")}, 2},
 		"a code within a hint":      {fault.Hint(fault.Usage("x"), "y"), 2},
 		"a known cause in a hint":   {fault.Hint(&explain.Failure{}, "y"), 3},
@@ -69,7 +69,7 @@ func TestWrite(t *testing.T) {
 		want []string
 	}{
 		"nothing": {},
-		"silent":  {err: fault.Silent(1)},
+		"silent":  {err: fault.SilentError(1)},
 		"hint":    {fault.Hint(errors.New("x"), "Do y."), []string{"Error: x", "Do y."}},
 		"hint within a hint that says nothing": {
 			fault.Hint(fault.Hint(errors.New("x"), "Do y."), ""), []string{"Error: x", "Do y."},

@@ -23,7 +23,7 @@ import (
 // Write tells a person of an error: what failed, what the cluster said, what
 // to do. reword puts the program's name as it was typed into the text.
 func Write(w io.Writer, err error, reword func(string) string) {
-	var silent Silent
+	var silent SilentError
 	if err == nil || errors.As(err, &silent) {
 		return
 	}

@@ -141,7 +141,9 @@ func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 	say.Step("Applying %d objects", len(p.Objects))
 	defer say.Stop(nil)
 	if !o.DryRun {
-		p.Record.Begin(p.Spec, refs, record.CommandLine(f.CommandLine), time.Now())
+		if err := p.Record.Begin(p.Spec, refs, record.CommandLine(f.CommandLine), time.Now()); err != nil {
+			return Result{}, err
+		}
 		if err := store.Save(ctx, p.Record); err != nil {
 			return Result{}, err
 		}

@@ -138,14 +138,14 @@ func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec wor
 	for {
 		if err := change(ctx, c, spec); err != nil {
 			if ctx.Err() != nil {
-				return nil // Ctrl-C is the way to end it
+				return nil //nolint:nilerr // Ctrl-C is the way to end it
 			}
 			return err
 		}
 		overview, err := c.Sessions(ctx, spec)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // as above
 			}
 			return err
 		}

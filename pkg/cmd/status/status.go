@@ -306,7 +306,7 @@ func row(p rollout.Part) []string {
 	if p.Failure != nil {
 		message = p.Failure.Cause
 	}
-	return []string{p.Name, string(p.State), ready, output.Age(p.Created), what, message}
+	return []string{p.Name, p.State, ready, output.Age(p.Created), what, message}
 }
 
 func (s Sessions) line() string {
@@ -360,7 +360,7 @@ func login(spec workshop.Spec) string {
 func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec, shown []rollout.Part) error {
 	last := map[string]string{}
 	key := func(p rollout.Part) string {
-		return string(p.State) + "|" + fmt.Sprint(p.ReadyReplicas) + "|" + p.Image + "|" + p.Message
+		return p.State + "|" + fmt.Sprint(p.ReadyReplicas) + "|" + p.Image + "|" + p.Message
 	}
 	for _, p := range shown {
 		last[p.Name] = key(p)

@@ -166,7 +166,7 @@ func forwardTo(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec
 	f.Say("Only this machine reaches it, until you press Ctrl-C.")
 	err = dialer.Serve(ctx, listener, func(err error) { f.Say("A connection failed: %v", err) })
 	if ctx.Err() != nil {
-		return nil // the way to end it
+		return nil //nolint:nilerr // Ctrl-C is the way to end it
 	}
 	return err
 }
