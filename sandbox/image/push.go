@@ -33,9 +33,6 @@ func Push(ctx context.Context, b Built, registryAddr string, opts ...PushOption)
 	for _, o := range opts {
 		remoteOpts = append(remoteOpts, o())
 	}
-	if d, err := remote.Head(ref, remoteOpts...); err == nil && d.Digest.String() == b.Digest {
-		return nil
-	}
 	m, err := manifest(b.Layout)
 	if err != nil {
 		return fmt.Errorf("push image %s: %w", b.Ref, err)
