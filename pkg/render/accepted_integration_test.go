@@ -153,7 +153,7 @@ func version(o *unstructured.Unstructured) string {
 	case "PersistentVolumeClaim":
 		for _, m := range o.GetManagedFields() {
 			if m.Manager == workshop.ManagedBy {
-				return m.Time.String() + string(m.FieldsV1.Raw)
+				return m.Time.String() + m.FieldsV1.GetRawString()
 			}
 		}
 	}

@@ -275,7 +275,7 @@ func (s *site) login(name string) *person {
 
 func (p *person) get(path string) (int, string, string) {
 	p.s.t.Helper()
-	resp, err := p.Client.Get(p.s.public + path)
+	resp, err := p.Get(p.s.public + path)
 	if err != nil {
 		p.s.t.Fatal(err)
 	}

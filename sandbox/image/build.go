@@ -316,7 +316,11 @@ func acquire(ctx context.Context, path string, log func(string, ...any)) (*os.Fi
 		return f, nil
 	case <-ctx.Done():
 		// The call above can't be interrupted; let go of the lock when it comes.
-		go func() { <-locked; f.Close() }()
+		go func() {
+			if err := <-locked; err == nil {
+				f.Close()
+			}
+		}()
 		return nil, ctx.Err()
 	}
 }

@@ -166,7 +166,9 @@ func (p *proxy) awaitReady(ctx context.Context) error {
 	case err := <-exited:
 		exited <- err
 		_ = p.notify.SetReadDeadline(time.Now())
-		<-answer
+		if readErr := <-answer; readErr == nil { // ready, and gone at once
+			return fmt.Errorf("haproxy ended: %w", err)
+		}
 		return fmt.Errorf("haproxy ended: %w", err)
 	}
 }
@@ -200,10 +202,11 @@ func (p *proxy) stop() {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-p.exited:
+	case err := <-p.exited:
+		p.log("haproxy ended: %v", err)
 	case <-timer.C:
 		_ = p.cmd.Process.Kill()
-		<-p.exited
+		p.log("haproxy had to be killed: %v", <-p.exited)
 	}
 }
 

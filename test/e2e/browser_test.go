@@ -58,12 +58,12 @@ func newChromium(t *testing.T, s *sandbox) context.Context {
 // others.
 type attendee struct {
 	t    *testing.T
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // what chromedp calls a context is the page itself
 	user string
 	url  string
 }
 
-func newAttendee(t *testing.T, chromium context.Context, user, url string) *attendee {
+func newAttendee(chromium context.Context, t *testing.T, user, url string) *attendee {
 	t.Helper()
 	// A window each: a tab behind another one draws nothing, and what waits
 	// for it to be visible waits for ever.

@@ -103,7 +103,7 @@ func TestQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := strings.TrimSpace(tr.run(t, "deploy", "--idle-timeout", "0").stdout)
-	a := newAttendee(t, chromium, "ann", address)
+	a := newAttendee(chromium, t, "ann", address)
 	a.login(tr.password(t))
 	a.prompt()
 	tr.run(t, "delete", "terminals", "--yes", "--delete-volumes")
@@ -131,7 +131,7 @@ func TestCulling(t *testing.T) {
 	tr := newTrainer(t, s, "culling")
 	address := strings.TrimSpace(tr.run(t, "deploy", "--idle-timeout", "90s").stdout)
 	password := tr.password(t)
-	idle, busy := newAttendee(t, chromium, "idle", address), newAttendee(t, chromium, "busy", address)
+	idle, busy := newAttendee(chromium, t, "idle", address), newAttendee(chromium, t, "busy", address)
 	idle.login(password)
 	busy.login(password)
 	idle.prompt()
@@ -177,7 +177,7 @@ func TestAnonymousWithoutIngress(t *testing.T) {
 	if !strings.HasPrefix(address, "http://localhost:") && !strings.HasPrefix(address, "http://127.0.0.1:") {
 		t.Fatalf("url --forward printed %q", line)
 	}
-	first, second := newAttendee(t, chromium, "first", address), newAttendee(t, chromium, "second", address)
+	first, second := newAttendee(chromium, t, "first", address), newAttendee(chromium, t, "second", address)
 	first.do(chromedp.Navigate(address))
 	second.do(chromedp.Navigate(address))
 	first.start()

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -43,12 +42,12 @@ func TestWorkshop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			walk(t, newTrainer(t, s, "walk-"+name), chromium, hub)
+			walk(chromium, t, newTrainer(t, s, "walk-"+name), hub)
 		})
 	}
 }
 
-func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
+func walk(chromium context.Context, t *testing.T, tr *trainer, hub string) {
 	deployed := tr.run(t, "deploy", "--hub-image", hub, "--admin-users", "Boss", "--cpu-request", "10m", "--memory-request", "32Mi")
 	address := strings.TrimSuffix(deployed.stdout, "\n")
 	if u, err := url.Parse(address); err != nil || u.Scheme != "https" || strings.ContainsAny(address, " \n") {
@@ -64,8 +63,8 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 
 	// Names that need care: one that meets the hub's own objects, one that is
 	// no DNS label.
-	jane := newAttendee(t, chromium, "jane.doe@example.com", address)
-	other := newAttendee(t, chromium, "hub", address)
+	jane := newAttendee(chromium, t, "jane.doe@example.com", address)
+	other := newAttendee(chromium, t, "hub", address)
 	jane.login(password)
 	other.login(password)
 	jane.prompt()
@@ -149,7 +148,7 @@ func walk(t *testing.T, tr *trainer, chromium context.Context, hub string) {
 		if after := tr.session(t, jane.user); after.UID != before.UID {
 			t.Error("set-image restarted a running session")
 		}
-		late := newAttendee(t, chromium, "late", address)
+		late := newAttendee(chromium, t, "late", address)
 		late.login(password)
 		late.prompt()
 		if image := tr.session(t, "late").Spec.Containers[0].Image; image != "registry.localhost/workshop/terminal:2" {
@@ -369,25 +368,4 @@ func (tr *trainer) httpClient(t *testing.T) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DialContext: loopback}}
-}
-
-// get fetches a page without following redirects.
-func (tr *trainer) get(t *testing.T, address string) (int, string) {
-	t.Helper()
-	client := tr.httpClient(t)
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
 }

@@ -206,7 +206,7 @@ func (b *browser) do(method, path string, header http.Header) answer {
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	resp, err := b.Client.Do(req)
+	resp, err := b.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }() // closed by now, as a rule
 	k.conn = conn
 	conn.SetReadLimit(wire.MaxMessage)
 	err = s.converse(ctx, k)

@@ -60,9 +60,10 @@ func (m *modes) feed(p []byte) {
 			}
 		case 2:
 			m.state = 0
-			if b == '?' {
+			switch b {
+			case '?':
 				m.state, m.args = 3, m.args[:0]
-			} else if b == 0x1b {
+			case 0x1b:
 				m.state = 1
 			}
 		case 3:

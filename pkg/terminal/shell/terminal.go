@@ -240,8 +240,8 @@ func (t *Terminal) spawn() (*run, error) {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	if r.tty, err = pollable(tty); err != nil {
-		cmd.Process.Kill()
-		go t.reaper.Wait(cmd)
+		_ = cmd.Process.Kill()
+		go func() { _ = t.reaper.Wait(cmd) }()
 		return nil, err
 	}
 	return r, nil

@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	// AppRoot is where the session's volume is, and Source the folder in it that
-	// attendees work in: both as in the terminal images of 2018.
+	// AppRoot is where the session's volume is, as in the terminal images of
+	// 2018.
 	AppRoot = "/opt/app-root"
-	Source  = AppRoot + "/src"
+	// Source is the folder in AppRoot that attendees work in.
+	Source = AppRoot + "/src"
 )
 
 // ErrNoShell says that an image has nothing to run in a terminal.

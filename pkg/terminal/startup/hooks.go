@@ -35,11 +35,11 @@ func (m Machine) Hooks() []string {
 // RunHook runs a hook in the attendee's environment until it ends. What it
 // prints goes to printed, line by line. Ending ctx ends it and what it started.
 func RunHook(ctx context.Context, path string, s Setup, reaper *process.Reaper, printed func(line string)) error {
-	err := runHook(ctx, exec.Command(path), s, reaper, printed)
+	err := runHook(ctx, exec.CommandContext(ctx, path), s, reaper, printed)
 	if errors.Is(err, syscall.ENOEXEC) && s.Shell.Path != "" {
 		// No #! line: a shell would read it itself, so it is left to one.
 		args := append(append([]string{}, s.Shell.Args...), path)
-		err = runHook(ctx, exec.Command(s.Shell.Path, args...), s, reaper, printed)
+		err = runHook(ctx, exec.CommandContext(ctx, s.Shell.Path, args...), s, reaper, printed)
 	}
 	if err != nil {
 		return fmt.Errorf("run %s: %w", path, err)
@@ -63,7 +63,7 @@ func runHook(ctx context.Context, cmd *exec.Cmd, s Setup, reaper *process.Reaper
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer stop()
 	read := make(chan struct{})
 	go func() {
@@ -73,7 +73,7 @@ func runHook(ctx context.Context, cmd *exec.Cmd, s Setup, reaper *process.Reaper
 	err = reaper.Wait(cmd)
 	// What it has printed is in the pipe; what a process that it left behind
 	// prints later isn't waited for.
-	out.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	_ = out.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 	<-read
 	return err
 }
