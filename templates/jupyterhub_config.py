@@ -7,6 +7,7 @@ like any other way to set it), and from session.json beside this file, where it
 is a map or a list.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from jupyterhub.auth import Authenticator
+from jupyterhub.proxy import ConfigurableHTTPProxy
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 
 c = get_config()  # noqa: F821 (JupyterHub puts it there)
@@ -57,6 +59,24 @@ if ca_bundle.exists():
 
 # ---- The proxy, a Deployment of its own
 
+
+class PatientProxy(ConfigurableHTTPProxy):
+    """Waits for a proxy that isn't there yet.
+
+    At the first deploy both start at the same time, and the hub would end if it
+    was the first.
+    """
+
+    async def get_all_routes(self, *args):
+        for _ in range(120):
+            try:
+                return await super().get_all_routes(*args)
+            except OSError:  # refused, or no route yet
+                await asyncio.sleep(0.5)
+        return await super().get_all_routes(*args)
+
+
+c.JupyterHub.proxy_class = PatientProxy
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://{name}-proxy-api:8001"
 c.ConfigurableHTTPProxy.auth_token = env["CONFIGPROXY_AUTH_TOKEN"]
@@ -156,7 +176,7 @@ s.image_pull_policy = None
 s.image_pull_secrets = session["imagePullSecrets"]
 s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
 s.port = 10080
-s.environment = {key: literal(value) for key, value in session["env"].items()}
+s.environment = {key: literal(value) for key, value in session["env"].items()} | {"WORKSHOP_NAME": name}
 s.extra_container_config = {
     # Not s.cmd, which would become the arguments of the image's own entrypoint.
     "command": [f"{tools}/workshop-terminal", "serve"],

@@ -49,13 +49,26 @@ func start(t *testing.T, version string, in render.Input) *runningHub {
 }
 
 // startOn runs a hub until the test ends. The proxy that it talks to keeps
-// routes but forwards nothing; the only change to the configuration is the
-// hub's port, which must not be taken by another test.
+// routes but forwards nothing, and refuses the first connection, as one does
+// that starts at the same time as the hub; the only change to the configuration
+// is the hub's port, which must not be taken by another test.
 func startOn(t *testing.T, database, version string, in render.Input) *runningHub {
 	t.Helper()
 	venv := install(t, version)
 	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
+	var once sync.Once
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_ = conn.(*net.TCPConn).SetLinger(0)
+				_ = conn.Close()
+			}
+			w = nil
+		})
+		if w == nil {
+			return
+		}
 		if r.Method == http.MethodGet {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, "{}")
