@@ -59,10 +59,19 @@ unit: ## Tests without a cluster
 	cd sandbox && $(GOTEST) ./...
 	cd sandbox/registry && $(GOTEST) ./...
 
+# The packages that have such tests; `go test ./...` with the tag would run all
+# others once more.
+INTEGRATION = $(shell grep -rl --include='*_test.go' '^//go:build integration' cmd pkg | xargs -n1 dirname | sort -u | sed 's,^,./,')
+SANDBOX_INTEGRATION = $(shell cd sandbox && grep -rl --include='*_test.go' '^//go:build integration' . | xargs -n1 dirname | sort -u)
+
 .PHONY: integration
 integration: packages build ## Tests against a real API server and the real JupyterHub (root)
-	.ci/with-sandbox integration --control-plane -- $(GOTEST) -count=1 -tags integration ./...
-	cd sandbox && $(GOTEST) -count=1 -tags integration ./...
+	KEEP=$(KEEP) .ci/with-sandbox integration --control-plane -- $(MAKE) --no-print-directory integration-tests
+
+.PHONY: integration-tests
+integration-tests: # What `make integration` runs beside its sandbox
+	$(GOTEST) -count=1 -timeout 20m -tags integration $(INTEGRATION)
+	cd sandbox && $(GOTEST) -count=1 -timeout 20m -tags integration $(SANDBOX_INTEGRATION)
 
 .PHONY: e2e
 e2e: packages build ## Tests on a whole cluster with a real browser (root)

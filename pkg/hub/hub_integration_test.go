@@ -35,7 +35,7 @@ const (
 // start runs a hub until the test ends, and returns its URL.
 func start(t *testing.T, version string) string {
 	t.Helper()
-	python := testhub.Install(t, version)
+	python := filepath.Join(testhub.Install(t, version), "bin", "python")
 	config, err := filepath.Abs(filepath.Join("testdata", "jupyterhub_config.py"))
 	if err != nil {
 		t.Fatal(err)

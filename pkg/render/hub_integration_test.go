@@ -5,8 +5,6 @@
 package render_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
+	"github.com/workshopctl/workshopctl/test/testhub"
 )
 
 // hubs are the versions that jupyterhub_config.py is for: those of
@@ -29,43 +28,6 @@ import (
 var hubs = []struct{ jupyterhub, kubespawner string }{
 	{"5.5.0", "7.0.0"},
 	{"6.1.1", "7.1.0"},
-}
-
-// install makes a virtual environment with a hub's packages, once, outside
-// the checkout, and returns its directory.
-func install(t *testing.T, version string) string {
-	t.Helper()
-	requirements, err := filepath.Abs(filepath.Join("..", "..", "images", "hub", "requirements-"+version+".txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(requirements)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(content)
-	dir := filepath.Join(cache, "workshopctl-test", "hub-"+version+"-"+hex.EncodeToString(sum[:6]))
-	done := filepath.Join(dir, "complete")
-	if _, err := os.Stat(done); err == nil {
-		return dir
-	}
-	t.Logf("installing JupyterHub %s into %s", version, dir)
-	for _, command := range [][]string{
-		{"python3", "-m", "venv", "--clear", dir},
-		{filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement", requirements},
-	} {
-		if out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
-		}
-	}
-	if err := os.WriteFile(done, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // hubFiles writes what the hub's container has of a workshop, the files of
@@ -114,7 +76,7 @@ type made struct {
 
 func probe(t *testing.T, version string, in render.Input, users ...string) (made, []byte) {
 	t.Helper()
-	venv := install(t, version)
+	venv := testhub.Install(t, version)
 	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), append([]string{filepath.Join("testdata", "probe.py"), filepath.Join(dir, "jupyterhub_config.py")}, users...)...)
 	command.Env = env

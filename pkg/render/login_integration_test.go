@@ -28,6 +28,7 @@ import (
 
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
+	"github.com/workshopctl/workshopctl/test/testhub"
 )
 
 // runningHub is a JupyterHub process with the configuration of a workshop,
@@ -54,7 +55,7 @@ func start(t *testing.T, version string, in render.Input) *runningHub {
 // is the hub's port, which must not be taken by another test.
 func startOn(t *testing.T, database, version string, in render.Input) *runningHub {
 	t.Helper()
-	venv := install(t, version)
+	venv := testhub.Install(t, version)
 	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
 	var once sync.Once
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -368,7 +369,7 @@ func TestAnonymousLogin(t *testing.T) {
 
 // A hub that can't know how people log in must not start.
 func TestUnknownAuth(t *testing.T) {
-	venv := install(t, hubs[0].jupyterhub)
+	venv := testhub.Install(t, hubs[0].jupyterhub)
 	dir, env := hubFiles(t, input(nil), "http://127.0.0.1:1")
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+filepath.Join(dir, "jupyterhub_config.py"))
 	command.Dir, command.Env = dir, append(env, "AUTH=magic")

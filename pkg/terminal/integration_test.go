@@ -24,12 +24,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/workshopctl/workshopctl/test/testhub"
 )
-
-// versions of JupyterHub that the gateway must work with, and of its proxy.
-var versions = []string{"5.5.0", "6.1.1"}
-
-const proxyVersion = "5.3.0"
 
 const adminToken = "0123456789abcdef0123456789abcdef"
 
@@ -38,9 +35,11 @@ const adminToken = "0123456789abcdef0123456789abcdef"
 func TestWithJupyterHub(t *testing.T) {
 	gateway := filepath.Join(t.TempDir(), "workshop-terminal")
 	run(t, "", "go", "build", "-o", gateway, "../../cmd/workshop-terminal")
-	proxy := installProxy(t)
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) { testVersion(t, version, installHub(t, version), proxy, gateway) })
+	proxy := testhub.Proxy(t)
+	for _, version := range testhub.Versions {
+		t.Run(version, func(t *testing.T) {
+			testVersion(t, version, filepath.Join(testhub.Install(t, version), "bin", "jupyterhub"), proxy, gateway)
+		})
 	}
 }
 
@@ -52,41 +51,6 @@ func run(t *testing.T, dir, name string, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, out)
 	}
-}
-
-// cache is a folder that outlives the test; make fills it the first time.
-func cache(t *testing.T, name string, make func(dir string)) string {
-	t.Helper()
-	base, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(base, "workshopctl-test", name)
-	done := filepath.Join(dir, ".complete")
-	if _, err := os.Stat(done); err == nil {
-		return dir
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	make(dir)
-	if err := os.WriteFile(done, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-func installHub(t *testing.T, version string) string {
-	return cache(t, "jupyterhub-"+version, func(dir string) {
-		run(t, dir, "python3", "-m", "venv", ".")
-		run(t, dir, "bin/pip", "install", "--quiet", "--disable-pip-version-check", "jupyterhub=="+version)
-	}) + "/bin/jupyterhub"
-}
-
-func installProxy(t *testing.T) string {
-	return cache(t, "configurable-http-proxy-"+proxyVersion, func(dir string) {
-		run(t, dir, "npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", dir, "configurable-http-proxy@"+proxyVersion)
-	}) + "/node_modules/.bin/configurable-http-proxy"
 }
 
 // site is a hub with its proxy.
@@ -111,7 +75,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func newSite(t *testing.T, program, proxy, gateway string) *site {
+func newSite(t *testing.T, program string, proxy []string, gateway string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), program: program}
 	ports := [3]int{freePort(t), freePort(t), freePort(t)}
@@ -126,7 +90,7 @@ func newSite(t *testing.T, program, proxy, gateway string) *site {
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
-	p := exec.Command(proxy, "--ip=127.0.0.1", fmt.Sprint("--port=", ports[0]), "--api-ip=127.0.0.1", fmt.Sprint("--api-port=", ports[2]),
+	p := exec.Command(proxy[0], proxy[1], "--ip=127.0.0.1", fmt.Sprint("--port=", ports[0]), "--api-ip=127.0.0.1", fmt.Sprint("--api-port=", ports[2]),
 		"--default-target="+s.hub)
 	p.Env, p.Stdout, p.Stderr, p.Dir = s.env, s.log, s.log, s.dir
 	if err := p.Start(); err != nil {
@@ -342,7 +306,7 @@ func closeCode(t *testing.T, conn *websocket.Conn) websocket.StatusCode {
 	}
 }
 
-func testVersion(t *testing.T, version, program, proxy, gateway string) {
+func testVersion(t *testing.T, version, program string, proxy []string, gateway string) {
 	s := newSite(t, program, proxy, gateway)
 	const aName = "jane.doe@example.com"
 	a, b := s.login(aName), s.login("bob")
