@@ -50,9 +50,12 @@ func TestImages(t *testing.T) {
 			if left := tr.versions(t); len(left) > 0 {
 				t.Errorf("the refused deploy wrote %v", left)
 			}
-			if pods := tr.pods(t, ""); len(pods) > 0 {
-				t.Errorf("the check left pod %s", pods[0].Name)
-			}
+			eventually(t, time.Minute, "end of the check's pod", func(context.Context) error {
+				if pods := tr.pods(t, ""); len(pods) > 0 {
+					return fmt.Errorf("%s is left", pods[0].Name)
+				}
+				return nil
+			})
 		})
 	}
 	t.Run("with the pull secret", func(t *testing.T) {
