@@ -109,6 +109,9 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	}
 	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
 	setup, err := machine.Look(config.User)
+	if untrusted := machine.Trust(&setup); untrusted != nil {
+		logf("%v", untrusted)
+	}
 	if err != nil {
 		logf("no terminal: %v", err)
 		options.Problem = "Nothing can be run in a terminal here: " + err.Error() + ". Whoever made the workshop must choose another terminal image."
