@@ -117,7 +117,7 @@ func (b *syncBuffer) logf(format string, args ...any) {
 
 func (b *syncBuffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
 
-func newGateway(t *testing.T, every time.Duration) *gateway {
+func newGateway(t *testing.T, every time.Duration, change ...func(*server.Options)) *gateway {
 	t.Helper()
 	g := &gateway{hub: newFakeHub(t), log: &syncBuffer{}}
 	env := map[string]string{
@@ -143,10 +143,14 @@ func newGateway(t *testing.T, every time.Duration) *gateway {
 	if err := g.term.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Options{
+	options := server.Options{
 		Config: config, Version: "0.0.0", Workshop: "Basics <1>", Terminal: g.term,
 		CheckEvery: every, KeepAlive: every, Logf: g.log.logf,
-	})
+	}
+	for _, f := range change {
+		f(&options)
+	}
+	s, err := server.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,6 +448,27 @@ func TestWhoComesIn(t *testing.T) {
 			want(t, "websocket", status, test.socket)
 		})
 	}
+}
+
+// TestNoTerminal: an image without a shell still has a session, which says so to
+// those who may come in.
+func TestNoTerminal(t *testing.T) {
+	g := newGateway(t, time.Hour, func(o *server.Options) { o.Terminal, o.Problem = nil, "There is <no> shell." })
+	b := newBrowser(t, g)
+	b.login("jane.doe@example.com")
+	a := b.get(prefix)
+	want(t, "page", a.status, http.StatusOK)
+	for _, text := range []string{"No terminal in this image", "There is &lt;no&gt; shell.", "Look again"} {
+		if !strings.Contains(a.body, text) {
+			t.Errorf("the page doesn't say %q:\n%s", text, a.body)
+		}
+	}
+	_, status := b.socket(nil)
+	want(t, "websocket", status, http.StatusConflict)
+	want(t, "the hub's question", b.get(prefix+"api").status, http.StatusOK)
+	other := newBrowser(t, g)
+	want(t, "someone else's callback", other.login("mallory").status, http.StatusForbidden)
+	want(t, "someone else's page", other.get(prefix).status, http.StatusForbidden)
 }
 
 func TestRestartNeedsItsToken(t *testing.T) {
