@@ -99,6 +99,17 @@ func TestLoginsAreBounded(t *testing.T) {
 	}
 }
 
+// TestNoProxy: the session's environment may name an HTTP proxy for the
+// attendee's programs, which can't reach the hub inside of the cluster.
+// (http.ProxyFromEnvironment reads it once a process, and never for this host:
+// hence no request.)
+func TestNoProxy(t *testing.T) {
+	transport, ok := NewHub(Config{}).client.Transport.(*http.Transport)
+	if !ok || transport.Proxy != nil {
+		t.Errorf("the hub is asked through %T, whose proxy is set", transport)
+	}
+}
+
 func TestFromEnvironment(t *testing.T) {
 	whole := map[string]string{
 		"JUPYTERHUB_SERVICE_URL": "http://[::]:10080/user/jane/", "JUPYTERHUB_SERVICE_PREFIX": "/user/jane/", "JUPYTERHUB_API_URL": "http://hub:8081/hub/api",
