@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # What a machine must have beside Go: to run the sandbox, to build its
 # images, and to look at the pages with a browser.
 PACKAGES_SANDBOX := buildah ca-certificates conntrack containerd containernetworking-plugins etcd-server haproxy iproute2 iptables mmdebstrap procps runc
-PACKAGES_TEST    := chromium libnss3-tools python3-venv
+PACKAGES_TEST    := busybox-static chromium libnss3-tools python3-venv
 GOLANGCI_LINT_VERSION := v2.15.0
 
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
