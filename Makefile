@@ -95,7 +95,7 @@ bin/golangci-lint-$(GOLANGCI_LINT_VERSION):
 demo: packages build ## A workshop on this machine that a browser can open (root)
 	@bin/workshop-sandbox up --name demo
 	@eval "$$(bin/workshop-sandbox env --name demo)"; bin/workshopctl deploy; \
-	echo; echo "Stop it with: make demo-down"
+	printf '\n%s\n%s\n' "Your browser will warn of the certificate of this sandbox: go on, or import its authority, $$WORKSHOP_SANDBOX_CA" "Stop it with: make demo-down"
 
 .PHONY: demo-down
 demo-down: ## Stop the demo and delete what it made

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 	"github.com/workshopctl/workshopctl/test/testcluster"
@@ -170,4 +171,47 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text = append(w.text, text)
+}
+
+// What an earlier release has deployed can be upgraded in place: nothing that
+// Kubernetes lets nobody change has changed. testdata/releases has what each
+// release rendered; it is written once and never updated.
+func TestUpgrade(t *testing.T) {
+	files, err := filepath.Glob("testdata/releases/*/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no objects of earlier releases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimPrefix(file, "testdata/releases/"), func(t *testing.T) {
+			t.Parallel()
+			c := testcluster.New(t)
+			trainer, err := dynamic.NewForConfig(c.Trainer.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			apply := func(o *unstructured.Unstructured) {
+				resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+				o.SetNamespace(c.Namespace)
+				if _, err := trainer.Resource(resource).Namespace(c.Namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: workshop.ManagedBy}); err != nil {
+					t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
+				}
+			}
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for document := range strings.SplitSeq(string(content), "\n---\n") {
+				o := &unstructured.Unstructured{}
+				if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+					t.Fatal(err)
+				}
+				apply(o)
+			}
+			in := cases(t)[strings.TrimSuffix(filepath.Base(file), ".yaml")]
+			in.Namespace = c.Namespace
+			for _, o := range objects(t, in) {
+				apply(o)
+			}
+		})
+	}
 }

@@ -131,7 +131,7 @@ func question(c *factory.Cluster, o *Options, before session.Overview) string {
 	case v > 0 && o.Volumes:
 		q += fmt.Sprintf(", and %s of attendees", count(v, "volume"))
 	case v > 0:
-		q += fmt.Sprintf(" (%s of attendees stay)", count(v, "volume"))
+		q += fmt.Sprintf(" (kept: %s of attendees)", count(v, "volume"))
 	}
 	return q + "?"
 }

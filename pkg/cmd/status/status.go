@@ -337,7 +337,7 @@ func (s Storage) line(spec workshop.Spec) string {
 	if s.Volumes == 0 {
 		return "no volumes of attendees; " + each
 	}
-	line := fmt.Sprintf("%d volumes of attendees, %s together; %s", s.Volumes, s.Size, each)
+	line := fmt.Sprintf("volumes of attendees: %d, %s together; %s", s.Volumes, s.Size, each)
 	if s.NotBound > 0 {
 		line += fmt.Sprintf("; %d not bound", s.NotBound)
 	}
