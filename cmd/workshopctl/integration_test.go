@@ -430,7 +430,7 @@ func TestSessions(t *testing.T) {
 	if out := tr.run("sessions", "list", "-o", "name"); out != "session/ann\nsession/bob\n" {
 		t.Errorf("names: %q", out)
 	}
-	if out := tr.run("status"); !strings.Contains(out, "1 running, 1 failed") || !strings.Contains(out, "2 volumes of attendees, 2Gi together") {
+	if out := tr.run("status"); !strings.Contains(out, "1 running, 1 failed") || !strings.Contains(out, "volumes of attendees: 2, 2Gi together") {
 		t.Errorf("status:\n%s", out)
 	}
 	tr.fails(1, []string{"annn has no session", "did you mean ann?"}, "sessions", "logs", "annn")
