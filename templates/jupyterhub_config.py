@@ -209,6 +209,9 @@ else:
     s.storage_access_modes = ["ReadWriteOnce"]
     if env.get("STORAGE_CLASS"):
         s.storage_class = env["STORAGE_CLASS"]
+# A click on "delete user" must not cost an attendee's files. What nobody can
+# come back to may go with its user.
+s.delete_pvc = anonymous
 s.volumes = [home_volume, tools_volume]
 s.volume_mounts = [{"name": "home", "mountPath": home}, tools_mount]
 s.init_containers = [

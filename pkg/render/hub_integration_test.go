@@ -72,6 +72,8 @@ type made struct {
 	Roles         map[string][]string                     `json:"roles"`
 	Pods          map[string]corev1.Pod                   `json:"pods"`
 	Claims        map[string]corev1.PersistentVolumeClaim `json:"claims"`
+	// Whether the hub deletes a user's claim with the user.
+	ClaimsGoWithUsers bool `json:"claimsGoWithUsers"`
 }
 
 func probe(t *testing.T, version string, in render.Input, users ...string) (made, []byte) {

@@ -103,7 +103,8 @@ type Spec struct {
 	// NodeSelector and Tolerations hold for every pod of the workshop.
 	NodeSelector map[string]string   `json:"nodeSelector,omitempty"`
 	Tolerations  []corev1.Toleration `json:"tolerations,omitempty"`
-	// Proxy is the way out to the internet, for the hub and the sessions.
+	// Proxy is the way out to the internet, for the sessions. The hub has none: it
+	// talks to the cluster only.
 	Proxy Proxy `json:"proxy,omitzero"`
 	// CABundle is a list of PEM certificates that the hub and the sessions
 	// trust beside those of their image.

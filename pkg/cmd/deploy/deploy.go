@@ -65,8 +65,9 @@ func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, 
 The workshop is called NAME, or "` + workshop.DefaultName + `".
 
 What you choose is kept in the cluster. A later deploy changes only what its flags
-name; -f FILE replaces all of it. Running sessions are not disturbed: they keep
-their image and settings until they are started anew. Passwords stay as they are.
+name; -f FILE replaces all of it, but for images without a default and the way in
+that the file leaves out. Running sessions are not disturbed: they keep their image
+and settings until they are started anew. Passwords stay as they are.
 
 Defaults for workshops that are deployed for the first time come from
 ~/.config/workshopctl/config.yaml and from WORKSHOPCTL_* in the environment, with

@@ -56,7 +56,7 @@ start scripts wrote. What an attendee types and sees is not in it.`,
 	f.WorkshopFlag(cmd, &o.Workshop)
 	cmd.Flags().StringVarP(&o.Container, "container", "c", "", "Container of the session's pod: gateway, seed or "+session.Container+" (default "+session.Container+")")
 	_ = cmd.RegisterFlagCompletionFunc("container", cobra.FixedCompletions([]string{"gateway", "seed", session.Container}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.Flags().BoolVar(&o.Follow, "follow", false, "Go on as the log grows, until Ctrl-C")
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "Go on as the log grows, until Ctrl-C")
 	cmd.Flags().BoolVarP(&o.Previous, "previous", "p", false, "The log of the container's last run")
 	cmd.Flags().Int64Var(&o.Tail, "tail", -1, "`LINES` from the end (default all)")
 	return cmd

@@ -38,6 +38,7 @@ async def main(path, names):
         spawner.api_token, spawner.oauth_client_id = "TOKEN", f"jupyterhub-user-{name}"
         pod = await spawner.get_pod_manifest()
         pods[name] = serialize(spawner.modify_pod_hook(spawner, pod))
+        deleted_with_user = spawner.delete_pvc
         if spawner.storage_pvc_ensure:
             claims[name] = serialize(spawner.get_pvc_manifest())
     return {
@@ -47,6 +48,7 @@ async def main(path, names):
         "roles": {r.name: sorted(r.scopes) for r in app.db.query(orm.Role) if r.name in ("workshopctl", "idle-culler")},
         "pods": pods,
         "claims": claims,
+        "claimsGoWithUsers": deleted_with_user,
     }
 
 
