@@ -20,7 +20,10 @@ DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null)
 # Published gateway image of this version; a checkout has none of its own.
 GATEWAY_IMAGE ?=
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE) -X main.gatewayImage=$(GATEWAY_IMAGE)
-GOBUILD := CGO_ENABLED=0 go build -trimpath
+# The same for building, testing and linting, so that each package is compiled
+# once: static programs without paths of the machine that built them.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
 # `make push-images REGISTRY=registry.example.com/team` publishes there.
 REGISTRY ?=
 # Build tags of the slower tests, and how many packages run at once: two, so
@@ -35,9 +38,9 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the programs into bin/
-	$(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/workshopctl
-	$(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/workshop-terminal
-	cd sandbox && $(GOBUILD) -ldflags '-s -w' -o ../bin/ ./cmd/workshop-sandbox
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/workshopctl
+	go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/workshop-terminal
+	cd sandbox && go build -ldflags '-s -w' -o ../bin/ ./cmd/workshop-sandbox
 	ln -sf workshopctl bin/oc-workshop
 	ln -sf workshopctl bin/kubectl-workshop
 
