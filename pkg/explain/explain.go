@@ -37,6 +37,7 @@ const (
 	VolumePending     Code = "volume-pending"
 	VolumeLost        Code = "volume-lost"
 	VolumeMount       Code = "volume-mount"
+	VolumeChange      Code = "volume-change"
 	NodeTrouble       Code = "node-trouble"
 	ContainerConfig   Code = "container-config"
 	ContainerCrash    Code = "container-crash"

@@ -228,6 +228,25 @@ func TestLogOfACrash(t *testing.T) {
 	}
 }
 
+// What the API server says of changes to a volume, word by word. The last is a
+// refusal that is no matter of rights, though the answer is 403.
+func TestRefusalOfVolumeChanges(t *testing.T) {
+	for message, cause := range map[string]string{
+		`PersistentVolumeClaim "terminals-hub" is invalid: spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims`: "storage class that it was made with",
+		`PersistentVolumeClaim "terminals-hub" is invalid: spec.resources.requests.storage: Forbidden: field can not be less than status.capacity`:                                     "smaller",
+		`persistentvolumeclaims "terminals-hub" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize`:        "grow",
+	} {
+		f := Refusal("persistentvolumeclaim/terminals-hub", message)
+		if f == nil {
+			t.Errorf("not known: %s", message)
+			continue
+		}
+		if f.Code != VolumeChange || !strings.Contains(f.Cause, cause) || !strings.Contains(f.Remedy, "kubectl delete pvc terminals-hub`") || !strings.HasSuffix(f.Remedy, "what you want") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 func TestRefusalOfWhatIsNotKnown(t *testing.T) {
 	if f := Refusal("service/x", "the moon is full"); f != nil {
 		t.Error(f)

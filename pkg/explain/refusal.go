@@ -33,6 +33,12 @@ var refusals = []struct {
 	{Namespace, regexp.MustCompile(`because it is being terminated`),
 		"its namespace is being deleted",
 		"wait until the namespace is gone and make it anew, or choose another with --namespace"},
+	{VolumeChange, regexp.MustCompile(`PersistentVolumeClaim "([^"]+)" is invalid: spec: Forbidden: spec is immutable`),
+		"a volume keeps the storage class that it was made with", volumeAnew},
+	{VolumeChange, regexp.MustCompile(`PersistentVolumeClaim "([^"]+)" is invalid: spec\.resources\.requests\.storage: Forbidden: field can not be less than`),
+		"a volume can't be made smaller", volumeAnew},
+	{VolumeChange, regexp.MustCompile(`persistentvolumeclaims "([^"]+)" is forbidden: only dynamically provisioned pvc can be resized`),
+		"its storage class doesn't let a volume grow", volumeAnew},
 	{PodRefused, regexp.MustCompile(`admission webhook "([^"]+)" denied the request`),
 		"a policy of the cluster ($1) forbids it",
 		"see below what it forbids, and ask the cluster's administrator for an exception"},
@@ -43,6 +49,10 @@ var refusals = []struct {
 		"a policy of the cluster ($1) forbids it",
 		"see below what it forbids, and ask the cluster's administrator for an exception"},
 }
+
+// volumeAnew is about the hub's volume, the only one that deploy makes.
+const volumeAnew = "leave it as it is, or have a new one, when nobody works since the hub forgets who does: deploy with " +
+	"--hub-storage-size 0, `kubectl delete pvc $1`, and deploy with what you want"
 
 // Refusal explains why the API server refused to make an object, in its own
 // words. It returns nil where they aren't known. object is in words.
