@@ -294,6 +294,28 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// A change that the API server refuses isn't taken up into the Spec, where it
+// would fail every later deploy.
+func TestRefusedChange(t *testing.T) {
+	tr, _ := newTrainer(t)
+	tr.run(append([]string{"deploy", "--wait=false"}, deployable...)...)
+	patch := []byte(`{"metadata":{"labels":{"app":"other"}}}`)
+	if _, err := tr.Trainer.Kubernetes.CoreV1().Secrets(tr.Namespace).Patch(t.Context(), "terminals-hub", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: "kubectl-label"}); err != nil {
+		t.Fatal(err)
+	}
+	before := tr.versions()
+	tr.fails(5, []string{"secret/terminals-hub", "kubectl-label"}, "deploy", "--wait=false", "--idle-timeout", "3h")
+	// The hub and what the cluster makes of its pods go on meanwhile.
+	for _, object := range []string{"configmaps/terminals-workshop", "secrets/terminals-hub", "roles/terminals-hub"} {
+		if after := tr.versions()[object]; after != before[object] {
+			t.Errorf("%s was written", object)
+		}
+	}
+	if spec := tr.spec("terminals"); spec.IdleTimeout != "2h" {
+		t.Errorf("the refused change is in the Spec: %+v", spec)
+	}
+}
+
 // A cause that the cluster knows ends the waiting with exit code 3.
 func TestKnownCause(t *testing.T) {
 	tr, kubelet := newTrainer(t)

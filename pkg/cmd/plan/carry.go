@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/workshopctl/workshopctl/pkg/apply"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
@@ -140,6 +141,13 @@ func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 	changed := p.Changed()
 	say.Step("Applying %d objects", len(p.Objects))
 	defer say.Stop(nil)
+	options := apply.Options{DryRun: o.DryRun, TakeTerminalImage: p.TakeImage}
+	if !o.DryRun && !p.First {
+		if err := rehearse(ctx, client, p, options); err != nil {
+			say.Stop(err)
+			return Result{}, err
+		}
+	}
 	if !o.DryRun {
 		if err := p.Record.Begin(p.Spec, refs, record.CommandLine(f.CommandLine), time.Now()); err != nil {
 			return Result{}, err
@@ -148,7 +156,6 @@ func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 			return Result{}, err
 		}
 	}
-	options := apply.Options{DryRun: o.DryRun, TakeTerminalImage: p.TakeImage}
 	results, err := client.Apply(ctx, p.Objects, p.Live, options)
 	if err != nil {
 		say.Stop(err)
@@ -183,6 +190,24 @@ func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 	}
 	say.Done("%s", summary(p.Spec.Name, counts, o.DryRun))
 	return out, nil
+}
+
+// rehearse has the API server check a change before the record takes it up: a
+// Spec that it refuses would be the base of every later deploy, and fail each.
+// What a dry run alone can't do (a webhook that doesn't support it) is no
+// reason to stop.
+func rehearse(ctx context.Context, client *apply.Client, p *Plan, o apply.Options) error {
+	o.DryRun = true
+	_, err := client.Apply(ctx, p.Objects, p.Live, o)
+	var (
+		conflict *apply.ConflictError
+		rights   *apply.RightsError
+		known    *explain.Failure
+	)
+	if errors.As(err, &conflict) || errors.As(err, &rights) || errors.As(err, &known) || apierrors.IsInvalid(err) {
+		return err
+	}
+	return nil
 }
 
 func count(results []apply.Result) map[apply.Action]int {
