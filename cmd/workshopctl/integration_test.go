@@ -294,6 +294,18 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// A hub without a volume forgets the running sessions when a change restarts
+// it, which is said before.
+func TestHubWithoutVolume(t *testing.T) {
+	tr, _ := newTrainer(t)
+	tr.run(append([]string{"deploy", "--wait=false"}, deployable...)...)
+	const words = "forgets the sessions"
+	tr.fails(1, []string{words}, "diff", "--idle-timeout", "3h")
+	if r := tr.try("deploy", "--wait=false"); r.code != 0 || strings.Contains(r.stderr, words) {
+		t.Errorf("nothing changes: %+v", r)
+	}
+}
+
 // A change that the API server refuses isn't taken up into the Spec, where it
 // would fail every later deploy.
 func TestRefusedChange(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"reflect"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/workshopctl/workshopctl/pkg/apply"
@@ -115,6 +116,9 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 		return nil, p.failed(err)
 	}
 	p.keepImage()
+	if !p.First && p.Changed() && p.ForgetsSessions() {
+		p.Notes = append(p.Notes, "The hub has no volume for its database (--hub-storage-size 0): when it restarts for this change, it forgets the sessions that run, and their terminals end.")
+	}
 	return p, p.render(f, r, live.Secret(p.Names()))
 }
 
@@ -230,6 +234,18 @@ func (p *Plan) render(f *factory.Factory, r Request, secret map[string][]byte) e
 
 // Changed says whether the Spec differs from the one that is deployed.
 func (p *Plan) Changed() bool { return p.First || !reflect.DeepEqual(p.Spec, p.Record.Spec) }
+
+// ForgetsSessions says whether a restart of the hub ends the running sessions:
+// it knows them from its database alone, and the proxy drops those that it
+// doesn't know.
+func (p *Plan) ForgetsSessions() bool {
+	for _, spec := range []workshop.Spec{p.Spec, p.Record.Spec} {
+		if size, err := resource.ParseQuantity(spec.HubStorageSize); err == nil && size.IsZero() {
+			return true
+		}
+	}
+	return false
+}
 
 // Passwords are those of attendees and admins, empty where the login has none.
 func (p *Plan) Passwords() (user, admin string) {

@@ -121,6 +121,10 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	if len(affected) > 0 {
 		return restart(ctx, f, c, p, affected, o.Timeout)
 	}
+	if p.ForgetsSessions() {
+		f.Say("New sessions run %s.", o.Image)
+		return nil
+	}
 	f.Say("New sessions run %s. Running sessions keep their image until they are started anew.", o.Image)
 	return nil
 }
