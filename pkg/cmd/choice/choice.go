@@ -46,7 +46,7 @@ func settings() []setting {
 
 		{flag: "storage-size", field: "storage.size", usage: "`SIZE` of each attendee's volume; 0 for none (default " + workshop.DefaultStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.Storage.Size })},
 		{flag: "storage-class", field: "storage.className", usage: "Storage class, `CLASS`, of the volumes (default the cluster's)", set: text(func(s *workshop.Spec) *string { return &s.Storage.ClassName })},
-		{flag: "hub-storage-size", field: "hubStorageSize", usage: "`SIZE` of the volume with the hub's database; 0 for none (default " + workshop.DefaultHubStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.HubStorageSize })},
+		{flag: "hub-storage-size", field: "hubStorageSize", usage: "`SIZE` of the volume with the hub's database; 0 for none: a restart of the hub then ends the sessions (default " + workshop.DefaultHubStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.HubStorageSize })},
 		{flag: "memory-request", field: "resources.memoryRequest", usage: "`MEMORY` that each session is sure of (default " + workshop.DefaultMemoryRequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryRequest })},
 		{flag: "memory-limit", field: "resources.memoryLimit", usage: "`MEMORY` that each session may use (default " + workshop.DefaultMemoryLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.MemoryLimit })},
 		{flag: "cpu-request", field: "resources.cpuRequest", usage: "`CPU` that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},

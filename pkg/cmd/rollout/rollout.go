@@ -249,7 +249,10 @@ func Undo(ctx context.Context, f *factory.Factory, o *UndoOptions) error {
 	if _, err := plan.Carry(ctx, f, c, p, plan.Options{SkipImageCheck: o.SkipImageCheck, Wait: true, Timeout: o.Timeout}, f.Progress()); err != nil {
 		return err
 	}
-	f.Say("%s is now revision %d, with what revision %d had. Running sessions keep theirs until they are started anew.", r.Spec.Name, r.Revision(), target.Number)
+	f.Say("%s is now revision %d, with what revision %d had.", r.Spec.Name, r.Revision(), target.Number)
+	if !p.ForgetsSessions() {
+		f.Say("Running sessions keep theirs until they are started anew.")
+	}
 	return nil
 }
 

@@ -55,7 +55,7 @@ func restart(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *pla
 	if err != nil {
 		return fault.Hint(err, "The image is set; the same command again goes on with the sessions.")
 	}
-	say.Done("%s started anew with %s", sessions(len(list)), p.Spec.TerminalImage)
+	say.Done("Starting %s anew with %s", sessions(len(list)), p.Spec.TerminalImage)
 	return nil
 }
 
