@@ -4,11 +4,14 @@ package node
 
 import (
 	"context"
+	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -46,5 +49,24 @@ func EnsureTrainer(ctx context.Context, dirs host.Dirs) error {
 	if _, err := client.RbacV1().RoleBindings(TrainerNamespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	return nil
+	return awaitRights(ctx, dirs)
+}
+
+// awaitRights returns when the trainer may use the namespace: the API server's
+// authorizer learns of a binding a moment after it is made.
+func awaitRights(ctx context.Context, dirs host.Dirs) error {
+	rc, err := clientcmd.BuildConfigFromFlags("", dirs.TrainerKubeconfig())
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return err
+	}
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: TrainerNamespace, Verb: "create", Resource: "pods"}}}
+	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		r, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && r.Status.Allowed, err
+	})
 }

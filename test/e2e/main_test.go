@@ -120,6 +120,19 @@ func newTrainer(t *testing.T, s *sandbox, namespace string) *trainer {
 	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
+	own, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The API server's authorizer learns of a binding a moment later.
+	eventually(t, time.Minute, "the trainer's rights", func(ctx context.Context) error {
+		_, err := client.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{})
+		return err
+	})
 	return &trainer{sandbox: s, namespace: namespace, kubeconfig: kubeconfig, configHome: dir}
 }
 

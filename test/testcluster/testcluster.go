@@ -15,11 +15,13 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -92,7 +94,18 @@ func (c *Cluster) Bound(t *testing.T, clusterRole string) *User {
 	}
 	config := rest.AnonymousClientConfig(c.Admin.Config)
 	config.BearerToken = token.Status.Token
-	return user(t, config)
+	u := user(t, config)
+	// The API server's authorizer learns of a binding a moment later.
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: c.Namespace, Verb: "get", Resource: "pods"}}}
+	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		r, err := u.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && r.Status.Allowed, err
+	})
+	if err != nil {
+		t.Fatalf("wait for the rights of %s: %v", account.Name, err)
+	}
+	return u
 }
 
 func user(t *testing.T, config *rest.Config) *User {
