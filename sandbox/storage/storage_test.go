@@ -228,16 +228,16 @@ func TestVolumesOfOthers(t *testing.T) {
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			client := fake.NewClientset()
-			w := watchVolumes(t, client)
 			kept := volume(root, 1, corev1.VolumeReleased, change)
+			// There before the start, which sweeps away what no volume has.
+			client := fake.NewClientset(kept)
+			w := watchVolumes(t, client)
 			file := filepath.Join(root, kept.Name, "file")
 			write(t, file)
 			start(t, client, root)
-			for _, v := range []*corev1.PersistentVolume{kept, volume(root, 2, corev1.VolumeReleased)} {
-				if _, err := client.CoreV1().PersistentVolumes().Create(t.Context(), v, metav1.CreateOptions{}); err != nil {
-					t.Fatal(err)
-				}
+			last := volume(root, 2, corev1.VolumeReleased)
+			if _, err := client.CoreV1().PersistentVolumes().Create(t.Context(), last, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
 			}
 			if got := await(t, w, watch.Deleted, 1); got["pvc-"+string(uid(2))] == nil {
 				t.Errorf("the wrong volume was deleted: %v", got)
