@@ -181,10 +181,16 @@ func TestAnonymousWithoutIngress(t *testing.T) {
 		t.Fatalf("url --forward printed %q", line)
 	}
 	first, second := newAttendee(chromium, t, "first", address), newAttendee(chromium, t, "second", address)
-	first.do(chromedp.Navigate(address))
-	second.do(chromedp.Navigate(address))
-	first.start()
-	second.start()
+	for _, guest := range []*attendee{first, second} {
+		eventually(t, 30*time.Second, "a guest's session", func(context.Context) error {
+			guest.do(chromedp.Navigate(address))
+			guest.start()
+			if strings.Contains(eval[string](guest, "location.pathname"), "guest-") {
+				return nil
+			}
+			return fmt.Errorf("sees %q", eval[string](guest, "document.body.innerText"))
+		})
+	}
 	first.prompt()
 	second.prompt()
 	if a, b := eval[string](first, "location.pathname"), eval[string](second, "location.pathname"); a == b {
