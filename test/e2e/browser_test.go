@@ -95,16 +95,8 @@ func (a *attendee) do(steps ...chromedp.Action[chromedp.Void]) {
 // login opens the workshop's URL and fills in the hub's form.
 func (a *attendee) login(password string) {
 	a.t.Helper()
-	// A hub that has just got ready may be known to the node's service rules a
-	// moment later; until then the proxy answers 503, and a person reloads.
-	eventually(a.t, 30*time.Second, "login page for "+a.user, func(context.Context) error {
-		a.do(chromedp.Navigate(a.url))
-		if eval[bool](a, `!!document.querySelector("#username_input")`) {
-			return nil
-		}
-		return fmt.Errorf("sees %q", eval[string](a, "document.body.innerText"))
-	})
-	a.do(chromedp.WaitVisible(chromedp.CSS("#username_input")),
+	a.do(chromedp.Navigate(a.url),
+		chromedp.WaitVisible(chromedp.CSS("#username_input")),
 		chromedp.SendKeys(chromedp.CSS("#username_input"), a.user),
 		chromedp.SendKeys(chromedp.CSS("#password_input"), password),
 		chromedp.Click(chromedp.CSS("#login_submit")))

@@ -182,14 +182,8 @@ func TestAnonymousWithoutIngress(t *testing.T) {
 	}
 	first, second := newAttendee(chromium, t, "first", address), newAttendee(chromium, t, "second", address)
 	for _, guest := range []*attendee{first, second} {
-		eventually(t, 30*time.Second, "a guest's session", func(context.Context) error {
-			guest.do(chromedp.Navigate(address))
-			guest.start()
-			if strings.Contains(eval[string](guest, "location.pathname"), "guest-") {
-				return nil
-			}
-			return fmt.Errorf("sees %q", eval[string](guest, "document.body.innerText"))
-		})
+		guest.do(chromedp.Navigate(address))
+		guest.start()
 	}
 	first.prompt()
 	second.prompt()

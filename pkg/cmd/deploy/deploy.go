@@ -189,9 +189,6 @@ func Finish(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *plan
 		}
 		return table.Write(f.Out)
 	}
-	if o.Wait {
-		checkURL(ctx, p.Spec.URL(), say)
-	}
 	if err := o.Format.Print(f.Out, resultOf(p, r), []string{output.WorkshopName(p.Spec.Name)}, func(bool) error {
 		if p.Spec.URL() == "" {
 			return nil

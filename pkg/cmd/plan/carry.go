@@ -245,7 +245,8 @@ func (p *Plan) target(r Result) rollout.Target {
 	return t
 }
 
-// Wait waits until a workshop is ready, and tells what goes on meanwhile.
+// Wait waits until a workshop is ready and its URL answers, and tells what goes
+// on meanwhile. A URL that doesn't answer from here is a warning.
 func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progress.Progress) error {
 	say.Step("Waiting for %s", t.Spec.Name)
 	err := rollout.Wait(ctx, c.Kubernetes, t, func(p rollout.Progress) {
@@ -260,6 +261,7 @@ func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progre
 		return advise(t.Spec, withLog(ctx, c, err))
 	}
 	say.Done("%s is ready", t.Spec.Name)
+	checkURL(ctx, t.Spec.URL(), say)
 	return nil
 }
 

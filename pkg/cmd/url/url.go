@@ -17,6 +17,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
 	"github.com/workshopctl/workshopctl/pkg/forward"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -142,15 +143,13 @@ func show(f *factory.Factory, c *factory.Cluster, name, url string, o *Options) 
 func forwardTo(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec, o *Options) error {
 	dialer := forward.New(c.Config, c.Kubernetes, c.Namespace, workshop.Names(spec.Name), workshop.ComponentProxy, proxyPort)
 	// What can't work is said now, not to the first browser.
-	conn, err := dialer.Dial(ctx)
-	if err != nil {
+	if err := plan.Answers(ctx, "http://localhost/", dialer.DialContext); err != nil {
 		var none *forward.NoPodError
 		if errors.As(err, &none) {
 			return fault.Hint(err, "This says why: workshopctl status"+f.On(spec.Name))
 		}
-		return err
+		return fault.Hint(fmt.Errorf("workshop %s does not answer: %w", spec.Name, err), "This says more: workshopctl status"+f.On(spec.Name))
 	}
-	_ = conn.Close()
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
 	if err != nil {
