@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/workshopctl/workshopctl/pkg/explain"
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -230,8 +230,8 @@ func (d *deletion) volumes(ctx context.Context, remove bool) error {
 func (c *Client) waitGone(ctx context.Context, kind record.Ref, selection metav1.ListOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := mirror.New()
-	objects := mirror.Add(m, c.resource(kind), &unstructured.Unstructured{}, selection, false)
+	m := livecopy.New()
+	objects := livecopy.Add(m, c.resource(kind), &unstructured.Unstructured{}, selection, false)
 	m.Run(ctx)
 	for {
 		select {

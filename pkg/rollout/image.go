@@ -6,10 +6,12 @@ import (
 	"context"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // WaitImage waits until a node has pulled the image of a pod's one container,
@@ -17,7 +19,7 @@ import (
 // image (corev1.ContainerStatus.ImageID). The pod must exist. Errors as for
 // Wait.
 func WaitImage(ctx context.Context, client kubernetes.Interface, namespace, pod string, report func(Progress)) (imageID string, err error) {
-	m := mirror.New()
+	m := livecopy.New()
 	w := watchPod(m, client, namespace, pod)
 	parts := func(j judgement) ([]Part, time.Duration) {
 		for _, p := range w.pods.Items() {
@@ -32,6 +34,22 @@ func WaitImage(ctx context.Context, client kubernetes.Interface, namespace, pod 
 	}
 	err = wait(ctx, client, namespace, m, parts, report)
 	return imageID, err
+}
+
+// TerminalImage is the image that a hub gives to new sessions; empty if there
+// is no hub.
+func TerminalImage(hub *appsv1.Deployment) string {
+	if hub == nil {
+		return ""
+	}
+	for _, container := range hub.Spec.Template.Spec.Containers {
+		for _, e := range container.Env {
+			if e.Name == workshop.EnvTerminalImage {
+				return e.Value
+			}
+		}
+	}
+	return ""
 }
 
 // pulled says whether the node has got as far as having the image.

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/workshopctl/workshopctl/pkg/explain"
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -27,11 +27,11 @@ import (
 const addressGrace = 10 * time.Second
 
 // events are the copies of the namespace's events that say something.
-type events []*mirror.Copy[*corev1.Event]
+type events []*livecopy.Copy[*corev1.Event]
 
 // watchEvents leaves out most of what a full workshop's pods cause. Callers
 // without the right to read events do without.
-func watchEvents(m *mirror.Mirror, client kubernetes.Interface, namespace string, progress bool) events {
+func watchEvents(m *livecopy.Set, client kubernetes.Interface, namespace string, progress bool) events {
 	selectors := []string{"type=Warning"}
 	if progress {
 		// Both are of type Normal.
@@ -39,7 +39,7 @@ func watchEvents(m *mirror.Mirror, client kubernetes.Interface, namespace string
 	}
 	var e events
 	for _, s := range selectors {
-		e = append(e, mirror.Add(m, client.CoreV1().Events(namespace), &corev1.Event{}, metav1.ListOptions{FieldSelector: s}, true))
+		e = append(e, livecopy.Add(m, client.CoreV1().Events(namespace), &corev1.Event{}, metav1.ListOptions{FieldSelector: s}, true))
 	}
 	return e
 }
@@ -56,12 +56,12 @@ func (e events) items() []*corev1.Event {
 type whole struct {
 	Target
 	names       workshop.Names
-	deployments *mirror.Copy[*appsv1.Deployment]
-	replicaSets *mirror.Copy[*appsv1.ReplicaSet]
-	pods        *mirror.Copy[*corev1.Pod]
-	claims      *mirror.Copy[*corev1.PersistentVolumeClaim]
-	ingresses   *mirror.Copy[*networkingv1.Ingress]
-	classes     *mirror.Copy[*networkingv1.IngressClass]
+	deployments *livecopy.Copy[*appsv1.Deployment]
+	replicaSets *livecopy.Copy[*appsv1.ReplicaSet]
+	pods        *livecopy.Copy[*corev1.Pod]
+	claims      *livecopy.Copy[*corev1.PersistentVolumeClaim]
+	ingresses   *livecopy.Copy[*networkingv1.Ingress]
+	classes     *livecopy.Copy[*networkingv1.IngressClass]
 	events      events
 	// memory of explain.Facts.Seen, a part each.
 	memory memory
@@ -79,22 +79,22 @@ func (m memory) of(part string) map[string]time.Time {
 	return m[part]
 }
 
-// watchWorkshop adds what a workshop consists of to the mirror.
-func watchWorkshop(m *mirror.Mirror, client kubernetes.Interface, t Target, progress bool) *whole {
+// watchWorkshop adds what a workshop consists of to the copies.
+func watchWorkshop(m *livecopy.Set, client kubernetes.Interface, t Target, progress bool) *whole {
 	w := &whole{Target: t, names: workshop.Names(t.Spec.Name), memory: memory{}}
 	o := metav1.ListOptions{LabelSelector: fmt.Sprintf("%s=%s,%s in (%s,%s)", workshop.LabelApp, w.names,
 		workshop.LabelComponent, workshop.ComponentHub, workshop.ComponentProxy)}
-	w.deployments = mirror.Add(m, client.AppsV1().Deployments(t.Namespace), &appsv1.Deployment{}, o, false)
-	w.replicaSets = mirror.Add(m, client.AppsV1().ReplicaSets(t.Namespace), &appsv1.ReplicaSet{}, o, false)
-	w.pods = mirror.Add(m, client.CoreV1().Pods(t.Namespace), &corev1.Pod{}, o, false)
+	w.deployments = livecopy.Add(m, client.AppsV1().Deployments(t.Namespace), &appsv1.Deployment{}, o, false)
+	w.replicaSets = livecopy.Add(m, client.AppsV1().ReplicaSets(t.Namespace), &appsv1.ReplicaSet{}, o, false)
+	w.pods = livecopy.Add(m, client.CoreV1().Pods(t.Namespace), &corev1.Pod{}, o, false)
 	if w.hasVolume() {
-		w.claims = mirror.Add(m, client.CoreV1().PersistentVolumeClaims(t.Namespace), &corev1.PersistentVolumeClaim{},
+		w.claims = livecopy.Add(m, client.CoreV1().PersistentVolumeClaims(t.Namespace), &corev1.PersistentVolumeClaim{},
 			metav1.ListOptions{FieldSelector: "metadata.name=" + w.names.HubPart()}, false)
 	}
 	if t.Spec.Expose == workshop.ExposeIngress {
-		w.ingresses = mirror.Add(m, client.NetworkingV1().Ingresses(t.Namespace), &networkingv1.Ingress{},
+		w.ingresses = livecopy.Add(m, client.NetworkingV1().Ingresses(t.Namespace), &networkingv1.Ingress{},
 			metav1.ListOptions{FieldSelector: "metadata.name=" + w.names.Ingress()}, false)
-		w.classes = mirror.Add(m, client.NetworkingV1().IngressClasses(), &networkingv1.IngressClass{}, metav1.ListOptions{}, true)
+		w.classes = livecopy.Add(m, client.NetworkingV1().IngressClasses(), &networkingv1.IngressClass{}, metav1.ListOptions{}, true)
 	}
 	w.events = watchEvents(m, client, t.Namespace, progress)
 	return w
@@ -379,18 +379,18 @@ func oneLine(s string) string { return strings.Join(strings.Fields(explain.Clean
 // session is the copy of one session.
 type session struct {
 	name   string
-	pods   *mirror.Copy[*corev1.Pod]
-	claims *mirror.Copy[*corev1.PersistentVolumeClaim]
+	pods   *livecopy.Copy[*corev1.Pod]
+	claims *livecopy.Copy[*corev1.PersistentVolumeClaim]
 	events events
 	memory memory
 }
 
-func watchPod(m *mirror.Mirror, client kubernetes.Interface, namespace, name string) *session {
+func watchPod(m *livecopy.Set, client kubernetes.Interface, namespace, name string) *session {
 	o := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
 	return &session{
 		name:   name,
-		pods:   mirror.Add(m, client.CoreV1().Pods(namespace), &corev1.Pod{}, o, false),
-		claims: mirror.Add(m, client.CoreV1().PersistentVolumeClaims(namespace), &corev1.PersistentVolumeClaim{}, o, true),
+		pods:   livecopy.Add(m, client.CoreV1().Pods(namespace), &corev1.Pod{}, o, false),
+		claims: livecopy.Add(m, client.CoreV1().PersistentVolumeClaims(namespace), &corev1.PersistentVolumeClaim{}, o, true),
 		events: watchEvents(m, client, namespace, true),
 		memory: memory{},
 	}

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
 )
 
 // backedOff are the kubelet's reasons for a container that it has tried to
@@ -30,7 +30,7 @@ var backedOff = map[string]bool{
 // would end at once with the cause of before. Call it after the apply. It
 // touches nothing that runs, and returns what it did in words.
 func Retry(ctx context.Context, client kubernetes.Interface, t Target) ([]string, error) {
-	m := mirror.New()
+	m := livecopy.New()
 	w := watchWorkshop(m, client, t, false)
 	if err := m.Once(ctx); err != nil {
 		return nil, fmt.Errorf("read the state of workshop %q in namespace %q: %w", t.Spec.Name, t.Namespace, err)

@@ -14,7 +14,7 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -43,7 +43,7 @@ type Progress struct {
 // own error when it is cancelled. report may be nil; it is called from one
 // goroutine, before Wait returns.
 func Wait(ctx context.Context, client kubernetes.Interface, t Target, report func(Progress)) error {
-	m := mirror.New()
+	m := livecopy.New()
 	w := watchWorkshop(m, client, t, true)
 	return wait(ctx, client, t.Namespace, m, w.parts, report)
 }
@@ -52,7 +52,7 @@ func Wait(ctx context.Context, client kubernetes.Interface, t Target, report fun
 // not exist yet. The claim of its volume has the pod's name, as KubeSpawner
 // makes it. Errors as for Wait.
 func WaitSession(ctx context.Context, client kubernetes.Interface, namespace, pod string, report func(Progress)) error {
-	m := mirror.New()
+	m := livecopy.New()
 	w := watchPod(m, client, namespace, pod)
 	return wait(ctx, client, namespace, m, w.parts, report)
 }
@@ -81,7 +81,7 @@ type judgement struct {
 // wait evaluates the copies whenever they change, until they are as wanted or
 // never will be. parts also says when to evaluate again although nothing
 // changes, 0 for never.
-func wait(ctx context.Context, client kubernetes.Interface, namespace string, m *mirror.Mirror, parts func(judgement) ([]Part, time.Duration), report func(Progress)) error {
+func wait(ctx context.Context, client kubernetes.Interface, namespace string, m *livecopy.Set, parts func(judgement) ([]Part, time.Duration), report func(Progress)) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	m.Run(watching)
@@ -126,7 +126,7 @@ func wait(ctx context.Context, client kubernetes.Interface, namespace string, m 
 	}
 }
 
-func timeout(m *mirror.Mirror, parts func(judgement) ([]Part, time.Duration)) error {
+func timeout(m *livecopy.Set, parts func(judgement) ([]Part, time.Duration)) error {
 	e := &TimeoutError{}
 	if !m.Synced() {
 		e.Missing = []string{"the API server did not answer in time"}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/workshopctl/workshopctl/pkg/explain"
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
 	"github.com/workshopctl/workshopctl/pkg/record"
 )
 
@@ -72,7 +72,7 @@ func snapshot(parts []Part) Snapshot {
 
 // Status reads the state of a workshop in seven requests, sent at once.
 func Status(ctx context.Context, client kubernetes.Interface, t Target) (Snapshot, error) {
-	m := mirror.New()
+	m := livecopy.New()
 	w := watchWorkshop(m, client, t, false)
 	if err := m.Once(ctx); err != nil {
 		return Snapshot{}, fmt.Errorf("read the state of workshop %q in namespace %q: %w", t.Spec.Name, t.Namespace, err)
@@ -85,7 +85,7 @@ func Status(ctx context.Context, client kubernetes.Interface, t Target) (Snapsho
 // WatchStatus calls report with the state of a workshop at first and after
 // each change, until the context ends; then it returns the context's error.
 func WatchStatus(ctx context.Context, client kubernetes.Interface, t Target, report func(Snapshot)) error {
-	m := mirror.New()
+	m := livecopy.New()
 	w := watchWorkshop(m, client, t, true)
 	watching, stop := context.WithCancel(ctx)
 	defer stop()

@@ -104,26 +104,31 @@ func (k *Kubelet) sync(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-func scheduled(phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1.ContainerState) Fate {
-	return func(pod *corev1.Pod) corev1.PodStatus {
-		return corev1.PodStatus{Phase: phase,
-			Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: ready}},
-			ContainerStatuses: []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image, Ready: ready == corev1.ConditionTrue,
-				State: state}}}
+// status is that of a pod on a node with one container.
+func status(pod *corev1.Pod, phase corev1.PodPhase, ready bool, state corev1.ContainerState) corev1.PodStatus {
+	condition := corev1.ConditionFalse
+	if ready {
+		condition = corev1.ConditionTrue
 	}
+	container := pod.Spec.Containers[0]
+	return corev1.PodStatus{Phase: phase,
+		Conditions:        []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: condition}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: container.Name, Image: container.Image, Ready: ready, State: state}}}
+}
+
+func runs(pod *corev1.Pod, ready bool) corev1.PodStatus {
+	return status(pod, corev1.PodRunning, ready, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})
 }
 
 // Running pods are ready.
-func Running(pod *corev1.Pod) corev1.PodStatus {
-	return scheduled(corev1.PodRunning, corev1.ConditionTrue, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})(pod)
-}
+func Running(pod *corev1.Pod) corev1.PodStatus { return runs(pod, true) }
 
 // Starting pods run and aren't ready.
-func Starting(pod *corev1.Pod) corev1.PodStatus {
-	return scheduled(corev1.PodRunning, corev1.ConditionFalse, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: pod.CreationTimestamp}})(pod)
-}
+func Starting(pod *corev1.Pod) corev1.PodStatus { return runs(pod, false) }
 
 // Waiting pods have a container that waits, for this reason.
 func Waiting(reason, message string) Fate {
-	return scheduled(corev1.PodPending, corev1.ConditionFalse, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
+	return func(pod *corev1.Pod) corev1.PodStatus {
+		return status(pod, corev1.PodPending, false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
+	}
 }

@@ -27,7 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/workshopctl/workshopctl/pkg/mirror"
+	"github.com/workshopctl/workshopctl/pkg/livecopy"
 )
 
 // Cluster is a namespace with the two who use it.
@@ -134,7 +134,7 @@ func (c *Cluster) ServiceAccount(t *testing.T) {
 }
 
 // Await waits by watch until the object of that name is as it should be.
-func Await[T mirror.Object, L runtime.Object](t *testing.T, client mirror.Client[L], name string, done func(T) bool) {
+func Await[T livecopy.Object, L runtime.Object](t *testing.T, client livecopy.Client[L], name string, done func(T) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -5,10 +5,8 @@ package delete
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/ask"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
 	"github.com/workshopctl/workshopctl/pkg/session"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -26,15 +25,13 @@ type Options struct {
 	// Volumes deletes what attendees have saved.
 	Volumes bool
 	Yes     bool
-	Timeout time.Duration
+	factory.TimeoutOptions
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	o := &Options{}
+	do := factory.RunE(f, o, run, Run)
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a workshop; attendees' volumes stay unless you say otherwise",
@@ -52,24 +49,18 @@ them again. --delete-volumes deletes them, too; that can't be undone.`,
 		ValidArgsFunction: f.CompleteWorkshops,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
+			return do(cmd, args)
 		},
 	}
 	cmd.Flags().BoolVar(&o.Volumes, "delete-volumes", false, "Delete what attendees have saved as well")
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "Don't ask")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 5*time.Minute, "How long to wait until all is gone, as a `TIME`")
+	o.AddFlags(cmd, " until all is gone")
 	return cmd
 }
 
 // Validate checks what can be checked without the cluster.
 func (o *Options) Validate() error {
-	if o.Timeout <= 0 {
-		return fault.Usage("--timeout: must be more than 0")
-	}
-	return workshop.ValidateName(o.Name)
+	return errors.Join(o.TimeoutOptions.Validate(), workshop.ValidateName(o.Name))
 }
 
 // Run deletes.
@@ -91,7 +82,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		return err
 	}
 	if o.Volumes && len(before.Volumes) > 0 {
-		q := fmt.Sprintf("Delete %s of %s? What they saved can't be brought back.", count(len(before.Volumes), "volume"), people(before.Volumes))
+		q := fmt.Sprintf("Delete %s of %s? What they saved can't be brought back.", output.Count(len(before.Volumes), "volume"), people(before.Volumes))
 		if err := ask.Confirm(ctx, f, o.Yes, q); err != nil {
 			return err
 		}
@@ -114,9 +105,9 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		}
 		return fault.Hint(err, again)
 	}
-	say.Done("%s is deleted: %s", o.Name, count(len(done.Deleted), "object"))
+	say.Done("%s is deleted: %s", o.Name, output.Count(len(done.Deleted), "object"))
 	if kept := len(done.Kept); kept > 0 {
-		f.Say("Kept: %s of attendees. A workshop deployed as %s finds them again.", count(kept, "volume"), o.Name)
+		f.Say("Kept: %s of attendees. A workshop deployed as %s finds them again.", output.Count(kept, "volume"), o.Name)
 		f.Say("To delete them: kubectl delete pvc -n %s -l %s", c.Namespace, session.Selector(n))
 	}
 	return nil
@@ -125,40 +116,27 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 func question(c *factory.Cluster, o *Options, before session.Overview) string {
 	q := fmt.Sprintf("Delete workshop %s in namespace %s", o.Name, c.Namespace)
 	if s := len(before.Sessions); s > 0 {
-		q += fmt.Sprintf(" with %s", count(s, "running session"))
+		q += fmt.Sprintf(" with %s", output.Count(s, "running session"))
 	}
 	switch v := len(before.Volumes); {
 	case v > 0 && o.Volumes:
-		q += fmt.Sprintf(", and %s of attendees", count(v, "volume"))
+		q += fmt.Sprintf(", and %s of attendees", output.Count(v, "volume"))
 	case v > 0:
-		q += fmt.Sprintf(" (kept: %s of attendees)", count(v, "volume"))
+		q += fmt.Sprintf(" (kept: %s of attendees)", output.Count(v, "volume"))
 	}
 	return q + "?"
 }
 
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 // people names some of the volumes' owners.
 func people(volumes []session.Volume) string {
-	const shown = 5
 	var users []string
 	for _, v := range volumes {
 		if v.User != "" {
 			users = append(users, v.User)
 		}
 	}
-	slices.Sort(users)
-	users = slices.Compact(users)
-	if more := len(users) - shown; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(users[:shown], ", "), more)
-	}
 	if len(users) == 0 {
 		return "attendees"
 	}
-	return strings.Join(users, ", ")
+	return output.Some(users)
 }

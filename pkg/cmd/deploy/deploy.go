@@ -5,8 +5,8 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,17 +26,12 @@ const (
 	dryRunServer = "server"
 )
 
-// DefaultTimeout of a rollout: enough for images of some GB on a slow node.
-const DefaultTimeout = 5 * time.Minute
-
 // Flags of the command.
 type Flags struct {
-	workshop       choice.Flags
-	dryRun         string
-	skipImageCheck bool
-	wait           bool
-	timeout        time.Duration
-	format         output.Format
+	workshop choice.Flags
+	dryRun   string
+	carry    plan.Options
+	format   output.Format
 }
 
 // Options are what the flags say.
@@ -45,15 +40,13 @@ type Options struct {
 	Name   string
 	Change choice.Change
 	// DryRun is none, client or server.
-	DryRun         string
-	SkipImageCheck bool
-	Wait           bool
-	Timeout        time.Duration
-	Format         output.Format
+	DryRun string
+	Carry  plan.Options
+	Format output.Format
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	if run == nil {
 		run = Run
 	}
@@ -106,11 +99,10 @@ are refused.`,
 	}
 	flags.workshop.AddTo(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&flags.dryRun, "dry-run", dryRunNone, "`none|client|server`: print the objects (client), or let the API server check them (server)")
-	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{dryRunNone, dryRunClient, dryRunServer}, cobra.ShellCompDirectiveNoFileComp))
-	fs.BoolVar(&flags.skipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the terminal image")
-	fs.BoolVar(&flags.wait, "wait", true, "Wait until the workshop is ready")
-	fs.DurationVar(&flags.timeout, "timeout", DefaultTimeout, "How long to wait, as a `TIME`")
+	factory.StringFlag(cmd, &flags.dryRun, "dry-run", dryRunNone, "`none|client|server`: print the objects (client), or let the API server check them (server)",
+		dryRunNone, dryRunClient, dryRunServer)
+	fs.BoolVar(&flags.carry.Wait, "wait", true, "Wait until the workshop is ready")
+	flags.carry.AddFlags(cmd)
 	flags.format.AddFlag(cmd, output.JSON, output.YAML, output.Name)
 	return cmd
 }
@@ -133,8 +125,7 @@ func (flags *Flags) ToOptions(f *factory.Factory, cmd *cobra.Command, args []str
 		name = workshop.DefaultName
 	}
 	return &Options{
-		Name: name, Change: change, DryRun: flags.dryRun, SkipImageCheck: flags.skipImageCheck,
-		Wait: flags.wait, Timeout: flags.timeout, Format: flags.format,
+		Name: name, Change: change, DryRun: flags.dryRun, Carry: flags.carry, Format: flags.format,
 	}, nil
 }
 
@@ -145,13 +136,7 @@ func (o *Options) Validate() error {
 	default:
 		return fault.Usage("--dry-run: choose one of none, client, server, not %q", o.DryRun)
 	}
-	if o.Timeout <= 0 {
-		return fault.Usage("--timeout: must be more than 0")
-	}
-	if err := workshop.ValidateName(o.Name); err != nil {
-		return err
-	}
-	return o.Format.Validate()
+	return errors.Join(o.Carry.Validate(), workshop.ValidateName(o.Name), o.Format.Validate())
 }
 
 // Run deploys.
@@ -173,9 +158,9 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 // Finish carries a plan out and prints where the workshop is.
 func Finish(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *plan.Plan, o *Options) error {
 	say := f.Progress()
-	r, err := plan.Carry(ctx, f, c, p, plan.Options{
-		SkipImageCheck: o.SkipImageCheck, DryRun: o.DryRun == dryRunServer, Wait: o.Wait, Timeout: o.Timeout,
-	}, say)
+	carry := o.Carry
+	carry.DryRun = o.DryRun == dryRunServer
+	r, err := plan.Carry(ctx, f, c, p, carry, say)
 	if err != nil {
 		return err
 	}
@@ -198,7 +183,7 @@ func Finish(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *plan
 	}); err != nil {
 		return err
 	}
-	howToGoOn(f, p, o.Wait)
+	howToGoOn(f, p, o.Carry.Wait)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -37,7 +38,7 @@ func options(t *testing.T, stdin string, args ...string) (*deploy.Options, error
 
 func TestOptions(t *testing.T) {
 	defaults := deploy.Options{
-		Name: "terminals", DryRun: "none", Wait: true, Timeout: 5 * time.Minute,
+		Name: "terminals", DryRun: "none", Carry: plan.Options{Wait: true, TimeoutOptions: factory.TimeoutOptions{Timeout: 5 * time.Minute}},
 		Change: choice.Change{Values: map[string]string{}, Env: map[string]string{}},
 	}
 	for name, test := range map[string]struct {
@@ -48,9 +49,9 @@ func TestOptions(t *testing.T) {
 		"nothing":           {want: func(*deploy.Options) {}},
 		"a name":            {args: []string{"class"}, want: func(o *deploy.Options) { o.Name = "class" }},
 		"the file's name":   {args: []string{"-f", "-"}, stdin: "name: class", want: func(o *deploy.Options) { o.Name, o.Change.Replace = "class", &workshop.Spec{Name: "class"} }},
-		"no wait":           {args: []string{"--wait=false"}, want: func(o *deploy.Options) { o.Wait = false }},
-		"timeout":           {args: []string{"--timeout", "30s"}, want: func(o *deploy.Options) { o.Timeout = 30 * time.Second }},
-		"no image check":    {args: []string{"--skip-image-check"}, want: func(o *deploy.Options) { o.SkipImageCheck = true }},
+		"no wait":           {args: []string{"--wait=false"}, want: func(o *deploy.Options) { o.Carry.Wait = false }},
+		"timeout":           {args: []string{"--timeout", "30s"}, want: func(o *deploy.Options) { o.Carry.Timeout = 30 * time.Second }},
+		"no image check":    {args: []string{"--skip-image-check"}, want: func(o *deploy.Options) { o.Carry.SkipImageCheck = true }},
 		"dry run":           {args: []string{"--dry-run", "server"}, want: func(o *deploy.Options) { o.DryRun = "server" }},
 		"an empty value":    {args: []string{"--tls-secret", ""}, want: func(o *deploy.Options) { o.Change.Values["tls-secret"] = "" }},
 		"values of a flag":  {args: []string{"--host=w.example.com"}, want: func(o *deploy.Options) { o.Change.Values["host"] = "w.example.com" }},

@@ -11,13 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/workshopctl/workshopctl/pkg/apply"
-	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/explain"
-	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // The exit codes of diff are those of `kubectl diff`.
@@ -28,19 +26,13 @@ const (
 
 // Options of the command.
 type Options struct {
-	// Name of the workshop; empty for the one that there is.
-	Name   string
-	Change choice.Change
+	plan.ChangeOptions
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	o := &Options{}
-	flags := &choice.Flags{}
-	name := ""
+	do := factory.RunE(f, o, run, Run)
 	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "Show what a deploy with the same flags would change",
@@ -53,25 +45,14 @@ The exit code is 0 if nothing differs, 1 if something does, and 2 on errors.`,
   workshopctl diff --memory-limit 1Gi
   workshopctl diff -f workshop.yaml`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			change, err := flags.ToChange(cmd.Flags(), f.In)
-			if err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.Complete(f, cmd); err != nil {
 				return err
 			}
-			o.Change = change
-			if o.Name, err = plan.NameOf(name, change); err != nil {
-				return err
-			}
-			if o.Name != "" {
-				if err := workshop.ValidateName(o.Name); err != nil {
-					return err
-				}
-			}
-			return run(cmd.Context(), f, o)
+			return do(cmd, args)
 		},
 	}
-	f.WorkshopFlag(cmd, &name)
-	flags.AddTo(cmd)
+	o.AddFlags(f, cmd)
 	return cmd
 }
 

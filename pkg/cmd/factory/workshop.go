@@ -8,19 +8,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/record"
 )
-
-const workshopFlag = "workshop"
-
-// WorkshopFlag gives a command the flag --workshop.
-func (f *Factory) WorkshopFlag(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, workshopFlag, "", "Name of the workshop; not needed if the namespace has only one")
-	_ = cmd.RegisterFlagCompletionFunc(workshopFlag, f.CompleteWorkshops)
-}
 
 // Workshop returns the record of the workshop of that name, or of the only one
 // of the namespace if the name is empty. It is one request.

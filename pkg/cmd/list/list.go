@@ -14,19 +14,17 @@ import (
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/rollout"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // Options of the command.
 type Options struct {
-	Format output.Format
+	output.Format
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -37,14 +35,9 @@ func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, 
   workshopctl list -o name
   workshopctl list -o jsonpath='{.items[*].url}'`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Format.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, Run),
 	}
-	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.Name, output.Wide, output.JSONPath)
+	o.AddFlag(cmd, output.JSON, output.YAML, output.Name, output.Wide, output.JSONPath)
 	return cmd
 }
 
@@ -89,7 +82,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 			TerminalImage: r.Spec.TerminalImage, Auth: string(r.Spec.Auth),
 			Ready: ready(byName[n.Hub()]) && ready(byName[n.Proxy()]),
 		}
-		if image := terminalImage(byName[n.Hub()]); image != "" {
+		if image := rollout.TerminalImage(byName[n.Hub()]); image != "" {
 			item.TerminalImage = image
 		}
 		if len(r.History) > 0 {
@@ -98,7 +91,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		items = append(items, item)
 		names = append(names, output.WorkshopName(item.Name))
 	}
-	if err := o.Format.Print(f.Out, map[string]any{"items": items}, names, func(wide bool) error { return table(f, c, items, wide) }); err != nil {
+	if err := o.Print(f.Out, map[string]any{"items": items}, names, func(wide bool) error { return table(f, c, items, wide) }); err != nil {
 		return err
 	}
 	return unreadable
@@ -125,20 +118,6 @@ func table(f *factory.Factory, c *factory.Cluster, items []Item, wide bool) erro
 
 func ready(d *appsv1.Deployment) bool {
 	return d != nil && d.Status.ObservedGeneration >= d.Generation && d.Status.ReadyReplicas > 0 && d.Status.UpdatedReplicas > 0
-}
-
-func terminalImage(d *appsv1.Deployment) string {
-	if d == nil {
-		return ""
-	}
-	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, e := range container.Env {
-			if e.Name == workshop.EnvTerminalImage {
-				return e.Value
-			}
-		}
-	}
-	return ""
 }
 
 func yesNo(b bool) string {

@@ -24,18 +24,6 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
-// Options of Carry.
-type Options struct {
-	// SkipImageCheck leaves out the probe of the terminal image.
-	SkipImageCheck bool
-	// DryRun has the API server check everything and keep nothing.
-	DryRun bool
-	// Wait until the workshop is ready.
-	Wait bool
-	// Timeout of everything together.
-	Timeout time.Duration
-}
-
 // Result of a Carry.
 type Result struct {
 	Results []apply.Result

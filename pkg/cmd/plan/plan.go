@@ -271,34 +271,3 @@ func secretValue(o *unstructured.Unstructured, key string) string {
 	}
 	return string(data)
 }
-
-// NameOf chooses the name of the workshop that a file and an argument speak of.
-func NameOf(arg string, change choice.Change) (string, error) {
-	file := ""
-	if change.Replace != nil {
-		file = change.Replace.Name
-	}
-	switch {
-	case arg != "" && file != "" && arg != file:
-		return "", fault.Usage("the file describes the workshop %s, and you asked for %s; leave one of the names out", file, arg)
-	case arg != "":
-		return arg, nil
-	}
-	return file, nil
-}
-
-// Current finds the workshop that a command without a NAME is about: the one
-// that is named, else the only one of the namespace, else a new one with the
-// default name.
-func Current(ctx context.Context, f *factory.Factory, c *factory.Cluster, name string) (string, *record.Record, error) {
-	r, err := f.Workshop(ctx, c, name)
-	switch {
-	case err == nil:
-		return r.Spec.Name, r, nil
-	case factory.IsNotFound(err) && name == "":
-		return workshop.DefaultName, record.New(), nil
-	case factory.IsNotFound(err):
-		return name, record.New(), nil
-	}
-	return "", nil, err
-}

@@ -5,10 +5,10 @@ package render
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
-	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
 	"github.com/workshopctl/workshopctl/pkg/cmd/deploy"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
@@ -18,21 +18,15 @@ import (
 
 // Options of the command.
 type Options struct {
-	// Name of the workshop; empty for the one that there is.
-	Name           string
-	Change         choice.Change
+	plan.ChangeOptions
 	ExistingSecret string
 	Format         output.Format
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	o := &Options{}
-	flags := &choice.Flags{}
-	name := ""
+	do := factory.RunE(f, o, run, Run)
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Print the objects of a workshop, for GitOps or a closer look",
@@ -50,23 +44,14 @@ means and name it with --existing-secret; it must have the keys ` + "\n" + keys(
   # What is deployed now
   workshopctl render`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			change, err := flags.ToChange(cmd.Flags(), f.In)
-			if err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.Complete(f, cmd); err != nil {
 				return err
 			}
-			o.Change = change
-			if o.Name, err = plan.NameOf(name, change); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
+			return do(cmd, args)
 		},
 	}
-	f.WorkshopFlag(cmd, &name)
-	flags.AddTo(cmd)
+	o.AddFlags(f, cmd)
 	cmd.Flags().StringVar(&o.ExistingSecret, "existing-secret", "", "`NAME` of a Secret that is made by other means; none is printed then")
 	o.Format.AddFlag(cmd, output.YAML, output.JSON, output.Name)
 	return cmd
@@ -79,12 +64,7 @@ func keys() string {
 
 // Validate checks what can be checked without the cluster.
 func (o *Options) Validate() error {
-	if o.Name != "" {
-		if err := workshop.ValidateName(o.Name); err != nil {
-			return err
-		}
-	}
-	return o.Format.Validate()
+	return errors.Join(o.ChangeOptions.Validate(), o.Format.Validate())
 }
 
 // Run prints the objects.

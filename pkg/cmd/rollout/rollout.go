@@ -5,13 +5,12 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/workshopctl/workshopctl/pkg/cmd/deploy"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
@@ -23,9 +22,9 @@ import (
 
 // Runs are what the commands run; nil fields stand for the real ones.
 type Runs struct {
-	Status  func(context.Context, *factory.Factory, *StatusOptions) error
-	History func(context.Context, *factory.Factory, *HistoryOptions) error
-	Undo    func(context.Context, *factory.Factory, *UndoOptions) error
+	Status  factory.Run[*StatusOptions]
+	History factory.Run[*HistoryOptions]
+	Undo    factory.Run[*UndoOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.
@@ -45,14 +44,16 @@ func NewCommand(f *factory.Factory, runs Runs) *cobra.Command {
 
 // StatusOptions of `rollout status`.
 type StatusOptions struct {
-	Workshop string
-	Timeout  time.Duration
+	factory.WorkshopOptions
+	factory.TimeoutOptions
 }
 
-func newStatus(f *factory.Factory, run func(context.Context, *factory.Factory, *StatusOptions) error) *cobra.Command {
-	if run == nil {
-		run = Status
-	}
+// Validate checks what can be checked without the cluster.
+func (o *StatusOptions) Validate() error {
+	return errors.Join(o.WorkshopOptions.Validate(), o.TimeoutOptions.Validate())
+}
+
+func newStatus(f *factory.Factory, run factory.Run[*StatusOptions]) *cobra.Command {
 	o := &StatusOptions{}
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -62,25 +63,16 @@ it can't get ready, the command ends at once and says so (exit code 3).`,
 		Example: `  workshopctl rollout status
   workshopctl rollout status --timeout 10m`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Timeout <= 0 {
-				return fault.Usage("--timeout: must be more than 0")
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, Status),
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", deploy.DefaultTimeout, "How long to wait, as a `TIME`")
+	o.WorkshopOptions.AddFlags(f, cmd)
+	o.TimeoutOptions.AddFlags(cmd, "")
 	return cmd
 }
 
 // Status waits until a workshop is ready.
 func Status(ctx context.Context, f *factory.Factory, o *StatusOptions) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	r, err := f.Workshop(ctx, c, o.Workshop)
+	c, r, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -98,16 +90,21 @@ func Status(ctx context.Context, f *factory.Factory, o *StatusOptions) error {
 
 // HistoryOptions of `rollout history`.
 type HistoryOptions struct {
-	Workshop string
+	factory.WorkshopOptions
 	// Revision to show in full; 0 lists all.
 	Revision int
 	Format   output.Format
 }
 
-func newHistory(f *factory.Factory, run func(context.Context, *factory.Factory, *HistoryOptions) error) *cobra.Command {
-	if run == nil {
-		run = History
+// Validate checks what can be checked without the cluster.
+func (o *HistoryOptions) Validate() error {
+	if o.Revision < 0 {
+		return fault.Usage("--revision: must be more than 0")
 	}
+	return errors.Join(o.WorkshopOptions.Validate(), o.Format.Validate())
+}
+
+func newHistory(f *factory.Factory, run factory.Run[*HistoryOptions]) *cobra.Command {
 	o := &HistoryOptions{}
 	cmd := &cobra.Command{
 		Use:   "history",
@@ -117,17 +114,9 @@ the command that made each. --revision shows one in full, as a workshop file.`,
 		Example: `  workshopctl rollout history
   workshopctl rollout history --revision 3 > workshop.yaml`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Format.Validate(); err != nil {
-				return err
-			}
-			if o.Revision < 0 {
-				return fault.Usage("--revision: must be more than 0")
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, History),
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
+	o.AddFlags(f, cmd)
 	cmd.Flags().IntVar(&o.Revision, "revision", 0, "`NUMBER` of the revision to show in full")
 	_ = cmd.RegisterFlagCompletionFunc("revision", completeRevisions(f, &o.Workshop))
 	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.Name)
@@ -136,11 +125,7 @@ the command that made each. --revision shows one in full, as a workshop file.`,
 
 // History lists revisions.
 func History(ctx context.Context, f *factory.Factory, o *HistoryOptions) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	r, err := f.Workshop(ctx, c, o.Workshop)
+	_, r, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -185,18 +170,22 @@ func find(r *record.Record, number int) (record.Revision, error) {
 
 // UndoOptions of `rollout undo`.
 type UndoOptions struct {
-	Workshop string
+	factory.WorkshopOptions
 	// Revision to go back to; 0 is the one before the current.
-	Revision       int
-	SkipImageCheck bool
-	Timeout        time.Duration
+	Revision int
+	plan.Options
 }
 
-func newUndo(f *factory.Factory, run func(context.Context, *factory.Factory, *UndoOptions) error) *cobra.Command {
-	if run == nil {
-		run = Undo
+// Validate checks what can be checked without the cluster.
+func (o *UndoOptions) Validate() error {
+	if o.Revision < 0 {
+		return fault.Usage("--to-revision: must be more than 0")
 	}
-	o := &UndoOptions{}
+	return errors.Join(o.WorkshopOptions.Validate(), o.Options.Validate())
+}
+
+func newUndo(f *factory.Factory, run factory.Run[*UndoOptions]) *cobra.Command {
+	o := &UndoOptions{Options: plan.Options{Wait: true}}
 	cmd := &cobra.Command{
 		Use:   "undo",
 		Short: "Go back to what was deployed before",
@@ -205,31 +194,18 @@ func newUndo(f *factory.Factory, run func(context.Context, *factory.Factory, *Un
 		Example: `  workshopctl rollout undo
   workshopctl rollout undo --to-revision 3`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Revision < 0 {
-				return fault.Usage("--to-revision: must be more than 0")
-			}
-			if o.Timeout <= 0 {
-				return fault.Usage("--timeout: must be more than 0")
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, Undo),
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
+	o.WorkshopOptions.AddFlags(f, cmd)
 	cmd.Flags().IntVar(&o.Revision, "to-revision", 0, "`NUMBER` of the revision to go back to (default the previous one)")
 	_ = cmd.RegisterFlagCompletionFunc("to-revision", completeRevisions(f, &o.Workshop))
-	cmd.Flags().BoolVar(&o.SkipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the terminal image")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", deploy.DefaultTimeout, "How long to wait, as a `TIME`")
+	o.Options.AddFlags(cmd)
 	return cmd
 }
 
 // Undo goes back to a revision.
 func Undo(ctx context.Context, f *factory.Factory, o *UndoOptions) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	r, err := f.Workshop(ctx, c, o.Workshop)
+	c, r, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -246,7 +222,7 @@ func Undo(ctx context.Context, f *factory.Factory, o *UndoOptions) error {
 		return err
 	}
 	f.Say("Going back to revision %d.", target.Number)
-	if _, err := plan.Carry(ctx, f, c, p, plan.Options{SkipImageCheck: o.SkipImageCheck, Wait: true, Timeout: o.Timeout}, f.Progress()); err != nil {
+	if _, err := plan.Carry(ctx, f, c, p, o.Options, f.Progress()); err != nil {
 		return err
 	}
 	f.Say("%s is now revision %d, with what revision %d had.", r.Spec.Name, r.Revision(), target.Number)

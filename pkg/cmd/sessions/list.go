@@ -20,15 +20,12 @@ import (
 
 // ListOptions of `sessions list`.
 type ListOptions struct {
-	Workshop string
-	Watch    bool
-	Format   output.Format
+	factory.WorkshopOptions
+	Watch  bool
+	Format output.Format
 }
 
-func newList(f *factory.Factory, run func(context.Context, *factory.Factory, *ListOptions) error) *cobra.Command {
-	if run == nil {
-		run = List
-	}
+func newList(f *factory.Factory, run factory.Run[*ListOptions]) *cobra.Command {
 	o := &ListOptions{}
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -49,14 +46,9 @@ the hub answers. Without it the list shows what the cluster knows.`,
   workshopctl sessions list -w
   workshopctl sessions list -o jsonpath='{.items[?(@.state=="failed")].user}'`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, List),
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
+	o.AddFlags(f, cmd)
 	cmd.Flags().BoolVarP(&o.Watch, "watch", "w", false, "Go on with a line for each change, until Ctrl-C")
 	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.Wide, output.Name, output.JSONPath)
 	return cmd
@@ -67,16 +59,12 @@ func (o *ListOptions) Validate() error {
 	if o.Watch && o.Format.Machine() {
 		return fault.Usage("--watch is for people; leave --output out, or use -o wide")
 	}
-	return o.Format.Validate()
+	return errors.Join(o.WorkshopOptions.Validate(), o.Format.Validate())
 }
 
 // List shows the sessions.
 func List(ctx context.Context, f *factory.Factory, o *ListOptions) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	r, err := f.Workshop(ctx, c, o.Workshop)
+	c, r, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ import (
 
 // LogsOptions of `sessions logs`.
 type LogsOptions struct {
-	Workshop string
-	User     string
+	factory.WorkshopOptions
+	User string
 	// Container of the pod; empty for the session's own.
 	Container string
 	Follow    bool
@@ -31,11 +31,9 @@ type LogsOptions struct {
 	Tail int64
 }
 
-func newLogs(f *factory.Factory, run func(context.Context, *factory.Factory, *LogsOptions) error) *cobra.Command {
-	if run == nil {
-		run = Logs
-	}
+func newLogs(f *factory.Factory, run factory.Run[*LogsOptions]) *cobra.Command {
 	o := &LogsOptions{}
+	do := factory.RunE(f, o, run, Logs)
 	cmd := &cobra.Command{
 		Use:   "logs USER",
 		Short: "Print what a session says of itself",
@@ -50,10 +48,10 @@ start scripts wrote. What an attendee types and sees is not in it.`,
 		ValidArgsFunction: f.CompleteUsers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.User = args[0]
-			return run(cmd.Context(), f, o)
+			return do(cmd, args)
 		},
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
+	o.AddFlags(f, cmd)
 	cmd.Flags().StringVarP(&o.Container, "container", "c", "", "Container of the session's pod: gateway, seed or "+session.Container+" (default "+session.Container+")")
 	_ = cmd.RegisterFlagCompletionFunc("container", cobra.FixedCompletions([]string{"gateway", "seed", session.Container}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "Go on as the log grows, until Ctrl-C")
@@ -64,11 +62,7 @@ start scripts wrote. What an attendee types and sees is not in it.`,
 
 // Logs prints the log of a session.
 func Logs(ctx context.Context, f *factory.Factory, o *LogsOptions) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	r, err := f.Workshop(ctx, c, o.Workshop)
+	c, r, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@
 package sessions
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
@@ -13,8 +11,8 @@ import (
 
 // Runs are what the commands run; nil fields stand for the real ones.
 type Runs struct {
-	List func(context.Context, *factory.Factory, *ListOptions) error
-	Logs func(context.Context, *factory.Factory, *LogsOptions) error
+	List factory.Run[*ListOptions]
+	Logs factory.Run[*LogsOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.

@@ -5,18 +5,16 @@ package setimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/ask"
 	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
-	"github.com/workshopctl/workshopctl/pkg/cmd/deploy"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/cmd/output"
 	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
 	"github.com/workshopctl/workshopctl/pkg/session"
 )
@@ -30,21 +28,18 @@ const (
 
 // Options of the command.
 type Options struct {
-	Workshop string
-	Image    string
+	factory.WorkshopOptions
+	Image string
 	// Restart is which running sessions get the image at once.
-	Restart        string
-	Yes            bool
-	SkipImageCheck bool
-	Timeout        time.Duration
+	Restart string
+	Yes     bool
+	plan.Options
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
-	o := &Options{}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
+	o := &Options{Options: plan.Options{Wait: true}}
+	do := factory.RunE(f, o, run, Run)
 	cmd := &cobra.Command{
 		Use:   "set-image IMAGE",
 		Short: "Change the image of new sessions; running ones go on undisturbed",
@@ -58,18 +53,14 @@ started anew. --restart starts some of them anew at once.`,
 		Args: factory.Args("IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Image = args[0]
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
+			return do(cmd, args)
 		},
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
-	cmd.Flags().StringVar(&o.Restart, "restart", restartNone, "Which running sessions to start anew with the image: none, idle or all. What runs in their terminals is lost, files stay")
-	_ = cmd.RegisterFlagCompletionFunc("restart", cobra.FixedCompletions([]string{restartNone, restartIdle, restartAll}, cobra.ShellCompDirectiveNoFileComp))
+	o.WorkshopOptions.AddFlags(f, cmd)
+	factory.StringFlag(cmd, &o.Restart, "restart", restartNone, "Which running sessions to start anew with the image: none, idle or all. What runs in their terminals is lost, files stay",
+		restartNone, restartIdle, restartAll)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "Don't ask before sessions are started anew")
-	cmd.Flags().BoolVar(&o.SkipImageCheck, "skip-image-check", false, "Don't find out first whether the cluster can pull the image")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", deploy.DefaultTimeout, "How long to wait, as a `TIME`")
+	o.Options.AddFlags(cmd)
 	return cmd
 }
 
@@ -80,19 +71,12 @@ func (o *Options) Validate() error {
 	default:
 		return fault.Usage("--restart: choose one of none, idle, all, not %q", o.Restart)
 	}
-	if o.Timeout <= 0 {
-		return fault.Usage("--timeout: must be more than 0")
-	}
-	return nil
+	return errors.Join(o.WorkshopOptions.Validate(), o.Options.Validate())
 }
 
 // Run changes the image.
 func Run(ctx context.Context, f *factory.Factory, o *Options) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	record, err := f.Workshop(ctx, c, o.Workshop)
+	c, record, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -115,7 +99,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		}
 	}
 	say := f.Progress()
-	if _, err := plan.Carry(ctx, f, c, p, plan.Options{SkipImageCheck: o.SkipImageCheck, Wait: true, Timeout: o.Timeout}, say); err != nil {
+	if _, err := plan.Carry(ctx, f, c, p, o.Options, say); err != nil {
 		return err
 	}
 	if len(affected) > 0 {
@@ -147,22 +131,12 @@ func toRestart(ctx context.Context, c *factory.Cluster, p *plan.Plan, o *Options
 	return out, nil
 }
 
-func sessions(n int) string {
-	if n == 1 {
-		return "1 running session"
-	}
-	return fmt.Sprintf("%d running sessions", n)
-}
+func sessions(n int) string { return output.Count(n, "running session") }
 
 func users(list []session.Session) string {
-	const shown = 5
 	names := make([]string, len(list))
 	for i, s := range list {
 		names[i] = s.User
 	}
-	slices.Sort(names)
-	if more := len(names) - shown; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), more)
-	}
-	return strings.Join(names, ", ")
+	return output.Some(names)
 }

@@ -29,17 +29,14 @@ import (
 
 // Options of the command.
 type Options struct {
-	Workshop      string
+	factory.WorkshopOptions
 	Watch         bool
 	ShowPasswords bool
 	Format        output.Format
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -58,14 +55,9 @@ It works without a running hub; only who is idle is not known then.`,
   # In a script
   workshopctl status -o jsonpath='{.ready}'`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, Run),
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
+	o.AddFlags(f, cmd)
 	cmd.Flags().BoolVarP(&o.Watch, "watch", "w", false, "Go on showing the parts as they change, until Ctrl-C")
 	cmd.Flags().BoolVar(&o.ShowPasswords, "show-passwords", false, "Show the passwords of attendees and admins")
 	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.JSONPath)
@@ -77,7 +69,7 @@ func (o *Options) Validate() error {
 	if o.Watch && o.Format.Machine() {
 		return fault.Usage("--watch is for people; leave --output out")
 	}
-	return o.Format.Validate()
+	return errors.Join(o.WorkshopOptions.Validate(), o.Format.Validate())
 }
 
 // Status is what `status -o json` prints.
@@ -127,11 +119,7 @@ type Login struct {
 
 // Run shows the status.
 func Run(ctx context.Context, f *factory.Factory, o *Options) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	r, err := f.Workshop(ctx, c, o.Workshop)
+	c, r, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -184,7 +172,7 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		return s, err
 	}
 	s.Ready, s.Parts = snapshot.Ready, snapshot.Parts
-	if live := terminalImage(hub); live != "" && live != s.TerminalImage {
+	if live := rollout.TerminalImage(hub); live != "" && live != s.TerminalImage {
 		s.TerminalImage, s.TerminalImageDeployed = live, s.TerminalImage
 	}
 	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}}
@@ -206,20 +194,6 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		}
 	}
 	return s, nil
-}
-
-func terminalImage(hub *appsv1.Deployment) string {
-	if hub == nil {
-		return ""
-	}
-	for _, container := range hub.Spec.Template.Spec.Containers {
-		for _, e := range container.Env {
-			if e.Name == workshop.EnvTerminalImage {
-				return e.Value
-			}
-		}
-	}
-	return ""
 }
 
 func storage(volumes []session.Volume) Storage {

@@ -27,20 +27,17 @@ const proxyPort = 8000
 
 // Options of the command.
 type Options struct {
-	Workshop string
-	Open     bool
-	QR       bool
-	Forward  bool
+	factory.WorkshopOptions
+	Open    bool
+	QR      bool
+	Forward bool
 	// Port of this machine for Forward; 0 for any.
 	Port   int
 	Format output.Format
 }
 
 // NewCommand returns the command. A test may put its own run in place.
-func NewCommand(f *factory.Factory, run func(context.Context, *factory.Factory, *Options) error) *cobra.Command {
-	if run == nil {
-		run = Run
-	}
+func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
 		Use:   "url",
@@ -58,14 +55,9 @@ A workshop without a way in from outside (deployed with --expose none) has none;
   # Without an ingress: until Ctrl-C
   workshopctl url --forward --port 8080`,
 		Args: factory.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(cmd.Context(), f, o)
-		},
+		RunE: factory.RunE(f, o, run, Run),
 	}
-	f.WorkshopFlag(cmd, &o.Workshop)
+	o.AddFlags(f, cmd)
 	cmd.Flags().BoolVar(&o.Open, "open", false, "Open it in your browser")
 	cmd.Flags().BoolVar(&o.QR, "qr", false, "Draw it as a QR code as well")
 	cmd.Flags().BoolVar(&o.Forward, "forward", false, "Open a way in from this machine, until Ctrl-C, and print its URL")
@@ -85,7 +77,7 @@ func (o *Options) Validate() error {
 	if o.QR && o.Format.Machine() {
 		return fault.Usage("--qr and --output exclude each other")
 	}
-	return o.Format.Validate()
+	return errors.Join(o.WorkshopOptions.Validate(), o.Format.Validate())
 }
 
 // Address is what `url -o json` prints.
@@ -97,11 +89,7 @@ type Address struct {
 
 // Run prints the URL.
 func Run(ctx context.Context, f *factory.Factory, o *Options) error {
-	c, err := f.Cluster()
-	if err != nil {
-		return err
-	}
-	record, err := f.Workshop(ctx, c, o.Workshop)
+	c, record, err := o.Load(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,8 @@ import (
 )
 
 const (
-	prefix      = "/user/jane.doe@example.com/"
+	owner       = "jane.doe@example.com" // of the session
+	prefix      = "/user/" + owner + "/"
 	serverToken = "secret-of-the-server"
 )
 
@@ -53,9 +54,9 @@ type code struct{ user, challenge string }
 
 func newFakeHub(t *testing.T) *fakeHub {
 	h := &fakeHub{tokens: map[string]string{}, codes: map[string]code{}, scopes: map[string][]string{
-		"jane.doe@example.com": {"access:servers!user=jane.doe@example.com", "read:users:name!user=jane.doe@example.com"},
-		"mallory":              {"access:servers!user=mallory"},
-		"admin":                {"access:servers"},
+		owner:     {"access:servers!user=jane.doe@example.com", "read:users:name!user=jane.doe@example.com"},
+		"mallory": {"access:servers!user=mallory"},
+		"admin":   {"access:servers"},
 	}}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(h.Close)
@@ -123,7 +124,7 @@ func newGateway(t *testing.T, every time.Duration, change ...func(*server.Option
 	env := map[string]string{
 		"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:1" + prefix, "JUPYTERHUB_SERVICE_PREFIX": prefix,
 		"JUPYTERHUB_API_URL": g.hub.URL + "/hub/api", "JUPYTERHUB_API_TOKEN": serverToken,
-		"JUPYTERHUB_CLIENT_ID": "jupyterhub-user-jane.doe%40example.com", "JUPYTERHUB_USER": "jane.doe@example.com",
+		"JUPYTERHUB_CLIENT_ID": "jupyterhub-user-jane.doe%40example.com", "JUPYTERHUB_USER": owner,
 		"JUPYTERHUB_OAUTH_CALLBACK_URL":  prefix + "oauth_callback",
 		"JUPYTERHUB_OAUTH_ACCESS_SCOPES": `["access:servers!server=jane.doe@example.com/", "access:servers!user=jane.doe@example.com"]`,
 	}
@@ -294,6 +295,16 @@ func (b *browser) sees(conn *websocket.Conn, text string) {
 	}
 }
 
+// open logs in and waits for the terminal's prompt.
+func (b *browser) open(user string) *websocket.Conn {
+	b.t.Helper()
+	b.login(user)
+	conn, _ := b.socket(nil)
+	b.hello(conn)
+	b.sees(conn, "ready> ")
+	return conn
+}
+
 // ends reads until the websocket is closed.
 func (b *browser) ends(conn *websocket.Conn) websocket.CloseError {
 	b.t.Helper()
@@ -320,7 +331,7 @@ func want(t *testing.T, what string, got, want int) {
 func TestLogin(t *testing.T) {
 	g := newGateway(t, time.Hour)
 	b := newBrowser(t, g)
-	a := b.login("jane.doe@example.com")
+	a := b.login(owner)
 	want(t, "callback", a.status, http.StatusFound)
 	if to := a.header.Get("Location"); to != prefix {
 		t.Errorf("leads to %q", to)
@@ -340,7 +351,7 @@ func TestLogin(t *testing.T) {
 	}
 	page := b.get(prefix)
 	want(t, "page", page.status, http.StatusOK)
-	for _, text := range []string{"Basics &lt;1&gt;", "jane.doe@example.com"} {
+	for _, text := range []string{"Basics &lt;1&gt;", owner} {
 		if !strings.Contains(page.body, text) {
 			t.Errorf("the page lacks %q", text)
 		}
@@ -385,16 +396,16 @@ func TestLoginIsBoundToTheBrowser(t *testing.T) {
 		b := newBrowser(t, g)
 		query := b.begin()
 		state := b.Jar.Cookies(mustURL(t, g.URL+prefix))
-		want(t, "first", b.get(b.callback(query, "jane.doe@example.com")).status, http.StatusFound)
+		want(t, "first", b.get(b.callback(query, owner)).status, http.StatusFound)
 		again := newBrowser(t, g)
 		again.Jar.SetCookies(mustURL(t, g.URL+prefix), state)
-		want(t, "second", again.get(again.callback(query, "jane.doe@example.com")).status, http.StatusBadRequest)
+		want(t, "second", again.get(again.callback(query, owner)).status, http.StatusBadRequest)
 	})
 	t.Run("another verifier", func(t *testing.T) {
 		b := newBrowser(t, g)
 		query := b.begin()
 		query.Set("code_challenge", "AAAA")
-		want(t, "callback", b.get(b.callback(query, "jane.doe@example.com")).status, http.StatusBadRequest)
+		want(t, "callback", b.get(b.callback(query, owner)).status, http.StatusBadRequest)
 	})
 	t.Run("refused by the hub", func(t *testing.T) {
 		b := newBrowser(t, g)
@@ -423,19 +434,19 @@ func TestWhoComesIn(t *testing.T) {
 		page, socket int
 	}{
 		"nobody":             {page: http.StatusFound, socket: http.StatusUnauthorized},
-		"owner":              {user: "jane.doe@example.com", page: http.StatusOK, socket: http.StatusSwitchingProtocols},
+		"owner":              {user: owner, page: http.StatusOK, socket: http.StatusSwitchingProtocols},
 		"admin":              {user: "admin", page: http.StatusOK, socket: http.StatusSwitchingProtocols},
 		"someone else":       {user: "mallory", page: http.StatusForbidden, socket: http.StatusForbidden},
 		"known to the hub":   {header: http.Header{"Cookie": {"jupyterhub-session-id=abc"}}, page: http.StatusFound, socket: http.StatusForbidden},
 		"a made-up cookie":   {header: http.Header{"Cookie": {"workshop-terminal-x=abc"}}, page: http.StatusFound, socket: http.StatusUnauthorized},
-		"a page elsewhere":   {user: "jane.doe@example.com", header: http.Header{"Origin": {"https://evil.example"}}, page: http.StatusOK, socket: http.StatusForbidden},
-		"a page without one": {user: "jane.doe@example.com", header: http.Header{"Origin": {"null"}}, page: http.StatusOK, socket: http.StatusForbidden},
-		"another port":       {user: "jane.doe@example.com", header: http.Header{"Origin": {"http://127.0.0.1:1"}}, page: http.StatusOK, socket: http.StatusForbidden},
-		"http beside https": {user: "jane.doe@example.com", header: http.Header{"Origin": {"http://w.example"}, "X-Forwarded-Proto": {"https"},
+		"a page elsewhere":   {user: owner, header: http.Header{"Origin": {"https://evil.example"}}, page: http.StatusOK, socket: http.StatusForbidden},
+		"a page without one": {user: owner, header: http.Header{"Origin": {"null"}}, page: http.StatusOK, socket: http.StatusForbidden},
+		"another port":       {user: owner, header: http.Header{"Origin": {"http://127.0.0.1:1"}}, page: http.StatusOK, socket: http.StatusForbidden},
+		"http beside https": {user: owner, header: http.Header{"Origin": {"http://w.example"}, "X-Forwarded-Proto": {"https"},
 			"X-Forwarded-Host": {"w.example"}}, page: http.StatusOK, socket: http.StatusForbidden},
-		"behind proxies": {user: "jane.doe@example.com", header: http.Header{"Origin": {"https://w.example:8443"}, "X-Forwarded-Proto": {"https,http"},
+		"behind proxies": {user: owner, header: http.Header{"Origin": {"https://w.example:8443"}, "X-Forwarded-Proto": {"https,http"},
 			"X-Forwarded-Host": {"w.example:8443, inner"}}, page: http.StatusOK, socket: http.StatusSwitchingProtocols},
-		"the scheme's port": {user: "jane.doe@example.com", header: http.Header{"Origin": {"https://w.example"}, "X-Forwarded-Proto": {"https"},
+		"the scheme's port": {user: owner, header: http.Header{"Origin": {"https://w.example"}, "X-Forwarded-Proto": {"https"},
 			"X-Forwarded-Host": {"W.example:443"}}, page: http.StatusOK, socket: http.StatusSwitchingProtocols},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -455,7 +466,7 @@ func TestWhoComesIn(t *testing.T) {
 func TestNoTerminal(t *testing.T) {
 	g := newGateway(t, time.Hour, func(o *server.Options) { o.Terminal, o.Problem = nil, "There is <no> shell." })
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
+	b.login(owner)
 	a := b.get(prefix)
 	want(t, "page", a.status, http.StatusOK)
 	for _, text := range []string{"No terminal in this image", "There is &lt;no&gt; shell.", "Look again"} {
@@ -474,7 +485,7 @@ func TestNoTerminal(t *testing.T) {
 func TestRestartNeedsItsToken(t *testing.T) {
 	g := newGateway(t, time.Hour)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
+	b.login(owner)
 	token := regexp.MustCompile(`name="csrf" content="([^"]+)"`).FindStringSubmatch(b.get(prefix).body)[1]
 	origin := []string{g.URL}
 	want(t, "without", b.do(http.MethodPost, prefix+"restart", http.Header{"Origin": origin}).status, http.StatusForbidden)
@@ -491,10 +502,7 @@ func TestRestartNeedsItsToken(t *testing.T) {
 func TestRevokedTokenClosesTheSocket(t *testing.T) {
 	g := newGateway(t, 20*time.Millisecond)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
-	conn, _ := b.socket(nil)
-	b.hello(conn)
-	b.sees(conn, "ready> ")
+	conn := b.open(owner)
 	g.hub.set(func() { g.hub.tokens = map[string]string{} })
 	if why := b.ends(conn); why.Code != 4001 || why.Reason == "" {
 		t.Errorf("closed with %v", why)
@@ -507,10 +515,7 @@ func TestRevokedTokenClosesTheSocket(t *testing.T) {
 func TestLostScopeClosesTheSocket(t *testing.T) {
 	g := newGateway(t, 20*time.Millisecond)
 	b := newBrowser(t, g)
-	b.login("admin")
-	conn, _ := b.socket(nil)
-	b.hello(conn)
-	b.sees(conn, "ready> ")
+	conn := b.open("admin")
 	g.hub.set(func() { g.hub.scopes["admin"] = nil })
 	if why := b.ends(conn); why.Code != 4003 {
 		t.Errorf("closed with %v", why)
@@ -520,10 +525,7 @@ func TestLostScopeClosesTheSocket(t *testing.T) {
 func TestHubDown(t *testing.T) {
 	g := newGateway(t, 10*time.Millisecond)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
-	conn, _ := b.socket(nil)
-	b.hello(conn)
-	b.sees(conn, "ready> ")
+	conn := b.open(owner)
 	g.hub.set(func() { g.hub.down = true })
 	// The page loads, a websocket opens, and the open one stays over many checks.
 	want(t, "page", b.get(prefix).status, http.StatusOK)
@@ -540,16 +542,13 @@ func TestHubDown(t *testing.T) {
 	b.sees(conn, "23")
 	// But nobody comes in anew.
 	query := newBrowser(t, g)
-	want(t, "login", query.login("jane.doe@example.com").status, http.StatusBadGateway)
+	want(t, "login", query.login(owner).status, http.StatusBadGateway)
 }
 
 func TestActivity(t *testing.T) {
 	g := newGateway(t, 10*time.Millisecond)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
-	conn, _ := b.socket(nil)
-	b.hello(conn)
-	b.sees(conn, "ready> ")
+	conn := b.open(owner)
 	quiet := func() int { // reports so far, after enough text frames for several more
 		for n := 0; n < 8; {
 			kind, _, err := conn.Read(t.Context())
@@ -582,7 +581,7 @@ func TestActivity(t *testing.T) {
 func TestBadFrames(t *testing.T) {
 	g := newGateway(t, time.Hour)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
+	b.login(owner)
 	for name, frames := range map[string][]string{
 		"no hello":        {"ix"},
 		"unknown":         {`h{"client":"c","columns":80,"rows":24}`, "?"},
@@ -607,7 +606,7 @@ func TestBadFrames(t *testing.T) {
 func TestTooManySockets(t *testing.T) {
 	g := newGateway(t, time.Hour)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
+	b.login(owner)
 	for n := range 100 {
 		if _, status := b.socket(nil); status != http.StatusSwitchingProtocols {
 			if status != http.StatusServiceUnavailable || n < 16 {
@@ -644,7 +643,7 @@ func TestPaths(t *testing.T) {
 func TestAssets(t *testing.T) {
 	g := newGateway(t, time.Hour)
 	b := newBrowser(t, g)
-	b.login("jane.doe@example.com")
+	b.login(owner)
 	page := b.get(prefix).body
 	found := regexp.MustCompile(`"(assets/[^"]+)"`).FindAllStringSubmatch(page, -1)
 	if len(found) != 4 {
@@ -671,7 +670,7 @@ func TestStopClosesSockets(t *testing.T) {
 	t.Run("life", func(t *testing.T) {
 		g := newGateway(t, time.Hour)
 		b = newBrowser(t, g)
-		b.login("jane.doe@example.com")
+		b.login(owner)
 		c, _, err := websocket.Dial(t.Context(), g.URL+prefix+"ws", &websocket.DialOptions{
 			HTTPClient: &http.Client{Jar: b.Jar}, HTTPHeader: http.Header{"Origin": {g.URL}}})
 		if err != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mirror keeps copies of some objects of the cluster up to date by
+// Package livecopy keeps copies of some objects of the cluster up to date by
 // list and watch, and signals that something has changed. Watches that break
 // are renewed, also over a restart of the API server.
 //
@@ -8,7 +8,7 @@
 // first list is a consistent read, never an older state out of the API
 // server's cache; rights that are missing end the wait instead of being
 // retried for ever; and nothing is logged.
-package mirror
+package livecopy
 
 import (
 	"cmp"
@@ -29,7 +29,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Object is what can be mirrored: every API type, and unstructured objects.
+// Object is what can be copied: every API type, and unstructured objects.
 type Object interface {
 	runtime.Object
 	metav1.Object
@@ -42,8 +42,8 @@ type Client[L runtime.Object] interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// Mirror holds copies of several kinds.
-type Mirror struct {
+// Set holds copies of several kinds.
+type Set struct {
 	changed chan struct{}
 
 	mu    sync.Mutex
@@ -51,13 +51,13 @@ type Mirror struct {
 	err   error
 }
 
-// New returns an empty Mirror.
-func New() *Mirror { return &Mirror{changed: make(chan struct{}, 1)} }
+// New returns an empty Set.
+func New() *Set { return &Set{changed: make(chan struct{}, 1)} }
 
 // kind is one kind's copy, and the store that its reflector writes to.
 type kind struct {
 	cache.Store
-	mirror   *Mirror
+	set      *Set
 	source   *cache.ListWatch
 	example  runtime.Object
 	optional bool
@@ -65,17 +65,17 @@ type kind struct {
 	// stop ends the reflector.
 	stop context.CancelFunc
 
-	synced, denied bool // under mirror.mu
+	synced, denied bool // under set.mu
 }
 
 // Copy is the copy of one kind's objects.
 type Copy[T Object] struct{ kind *kind }
 
-// Add has the mirror copy those objects of a kind that the options select.
+// Add has the set copy those objects of a kind that the options select.
 // An optional kind is given up without an error when the caller lacks the
 // right to read it. Add everything before Run. example is an empty T.
-func Add[T Object, L runtime.Object](m *Mirror, client Client[L], example T, selection metav1.ListOptions, optional bool) *Copy[T] {
-	k := &kind{Store: cache.NewStore(cache.MetaNamespaceKeyFunc), mirror: m, example: example, optional: optional, stop: func() {}}
+func Add[T Object, L runtime.Object](s *Set, client Client[L], example T, selection metav1.ListOptions, optional bool) *Copy[T] {
+	k := &kind{Store: cache.NewStore(cache.MetaNamespaceKeyFunc), set: s, example: example, optional: optional, stop: func() {}}
 	k.source = &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector, o.FieldSelector = selection.LabelSelector, selection.FieldSelector
@@ -83,41 +83,41 @@ func Add[T Object, L runtime.Object](m *Mirror, client Client[L], example T, sel
 			// in its cache, at first.
 			o.ResourceVersion, o.ResourceVersionMatch = "", ""
 			list, err := client.List(ctx, o)
-			return list, m.judge(ctx, k, err)
+			return list, s.judge(ctx, k, err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.LabelSelector, o.FieldSelector = selection.LabelSelector, selection.FieldSelector
 			w, err := client.Watch(ctx, o)
-			return w, m.judge(ctx, k, err)
+			return w, s.judge(ctx, k, err)
 		},
 	}
-	m.kinds = append(m.kinds, k)
+	s.kinds = append(s.kinds, k)
 	return &Copy[T]{kind: k}
 }
 
 // judge tells errors that will pass from those that won't.
-func (m *Mirror) judge(ctx context.Context, k *kind, err error) error {
+func (s *Set) judge(ctx context.Context, k *kind, err error) error {
 	if err == nil || ctx.Err() != nil || (!apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)) {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if k.optional {
 		k.denied = true
 		k.stop()
-	} else if m.err == nil {
-		m.err = err
+	} else if s.err == nil {
+		s.err = err
 	}
-	m.signal()
+	s.signal()
 	return err
 }
 
 // Run keeps the copies until the context ends; it returns at once.
-func (m *Mirror) Run(ctx context.Context) {
+func (s *Set) Run(ctx context.Context) {
 	// The reflector would log each broken watch to stderr.
 	quiet := logr.Discard()
 	ctx = klog.NewContext(ctx, quiet)
-	for _, k := range m.kinds {
+	for _, k := range s.kinds {
 		reflector := cache.NewReflectorWithOptions(plainList{k.source}, k.example, k, cache.ReflectorOptions{
 			Logger:  &quiet,
 			Backoff: &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 5, Cap: 8 * time.Second},
@@ -129,13 +129,13 @@ func (m *Mirror) Run(ctx context.Context) {
 }
 
 // Once makes the copies by one list a kind, all at once, and watches nothing.
-func (m *Mirror) Once(ctx context.Context) error {
+func (s *Set) Once(ctx context.Context) error {
 	var group errgroup.Group
-	for _, k := range m.kinds {
+	for _, k := range s.kinds {
 		group.Go(func() error {
 			list, err := k.source.ListWithContext(ctx, metav1.ListOptions{})
 			if err != nil {
-				if m.denied(k) {
+				if s.denied(k) {
 					return nil
 				}
 				return err
@@ -154,9 +154,9 @@ func (m *Mirror) Once(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (m *Mirror) denied(k *kind) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (s *Set) denied(k *kind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return k.denied
 }
 
@@ -169,25 +169,25 @@ func (plainList) IsWatchListSemanticsUnSupported() bool { return true }
 
 // Changed is ready after each change of the copies, of Synced or Err. Several
 // changes may come as one.
-func (m *Mirror) Changed() <-chan struct{} { return m.changed }
+func (s *Set) Changed() <-chan struct{} { return s.changed }
 
 // Synced is true once every kind was listed or given up.
-func (m *Mirror) Synced() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !slices.ContainsFunc(m.kinds, func(k *kind) bool { return !k.synced && !k.denied })
+func (s *Set) Synced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.kinds, func(k *kind) bool { return !k.synced && !k.denied })
 }
 
 // Err is the API server's refusal of a kind that isn't optional.
-func (m *Mirror) Err() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.err
+func (s *Set) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
-func (m *Mirror) signal() {
+func (s *Set) signal() {
 	select {
-	case m.changed <- struct{}{}:
+	case s.changed <- struct{}{}:
 	default: // the last signal hasn't been taken yet
 	}
 }
@@ -209,8 +209,8 @@ func (c *Copy[T]) Items() []T {
 
 // Known is false for a kind that the caller may not read.
 func (c *Copy[T]) Known() bool {
-	c.kind.mirror.mu.Lock()
-	defer c.kind.mirror.mu.Unlock()
+	c.kind.set.mu.Lock()
+	defer c.kind.set.mu.Unlock()
 	return c.kind.synced
 }
 
@@ -222,13 +222,13 @@ func (k *kind) Delete(o any) error { return k.then(k.Store.Delete(o)) }
 
 func (k *kind) Replace(list []any, resourceVersion string) error {
 	err := k.Store.Replace(list, resourceVersion)
-	k.mirror.mu.Lock()
+	k.set.mu.Lock()
 	k.synced, k.denied = true, false
-	k.mirror.mu.Unlock()
+	k.set.mu.Unlock()
 	return k.then(err)
 }
 
 func (k *kind) then(err error) error {
-	k.mirror.signal()
+	k.set.signal()
 	return err
 }
