@@ -6,6 +6,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,11 +25,15 @@ import (
 	"github.com/workshopctl/workshopctl/sandbox/host"
 )
 
-// Program is a module of the checkout with one main package at its root.
+// Program is what a module of the checkout is there for.
 type Program struct {
 	Name string
 	// Dir is the module's directory, relative to the checkout.
 	Dir string
+	// Package is the main package, if it isn't the module's root.
+	Package string
+	// Tags are build tags, with commas between them.
+	Tags string
 	// LDFlags go to the linker, beside those that leave out symbol tables.
 	LDFlags string
 	// Expect is told to a user who has to wait for it.
@@ -37,12 +42,31 @@ type Program struct {
 
 const kubernetesVersion = "-X k8s.io/component-base/version.gitVersion=v1.34.4 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34"
 
+const ocVersion = "-X github.com/openshift/oc/pkg/version.versionFromGit=v4.19.0-0.20250108"
+
 // The programs of a sandbox.
 var (
 	Kube     = Program{Name: "kube", Dir: "sandbox/kube", LDFlags: kubernetesVersion, Expect: "about ten minutes on two processors, once"}
 	DNS      = Program{Name: "dns", Dir: "sandbox/dns", Expect: "about two minutes, once"}
 	Registry = Program{Name: "registry", Dir: "sandbox/registry", Expect: "about a minute, once"}
 )
+
+// The programs of a sandbox with OpenShift: the first is its API server
+// instead of Kubernetes' own, and oc is the client and its deployer pods'
+// program at once.
+var (
+	OpenShiftKubeAPIServer     = Program{Name: "openshift-kube-apiserver", Dir: "sandbox/openshift/kube-apiserver", LDFlags: kubernetesVersion, Expect: "about a minute, once"}
+	OpenShiftAPIServer         = Program{Name: "openshift-apiserver", Dir: "sandbox/openshift/openshift-apiserver", Expect: "about five minutes on two processors, once"}
+	OpenShiftOAuthAPIServer    = Program{Name: "openshift-oauth-apiserver", Dir: "sandbox/openshift/oauth-apiserver", Expect: "about five minutes on two processors, once"}
+	OpenShiftOAuthServer       = Program{Name: "openshift-oauth-server", Dir: "sandbox/openshift/oauth-server", Expect: "about a minute, once"}
+	OpenShiftControllerManager = Program{Name: "openshift-controller-manager", Dir: "sandbox/openshift/controller-manager", Expect: "about three minutes on two processors, once"}
+	OC                         = Program{Name: "oc", Dir: "sandbox/openshift/oc", Package: "github.com/openshift/oc/cmd/oc", Tags: "containers_image_openpgp", LDFlags: ocVersion, Expect: "about six minutes on two processors, once"}
+)
+
+// OpenShift lists what a sandbox with OpenShift needs beside the others.
+func OpenShift() []Program {
+	return []Program{OpenShiftKubeAPIServer, OpenShiftAPIServer, OpenShiftOAuthAPIServer, OpenShiftOAuthServer, OpenShiftControllerManager, OC}
+}
 
 // Builder compiles programs.
 type Builder struct {
@@ -60,7 +84,11 @@ func (b Builder) Build(ctx context.Context, p Program) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := Hash(filepath.Join(b.Source, p.Dir), goVersion, runtime.GOARCH, p.LDFlags)
+	inputs := []string{goVersion, runtime.GOARCH, p.LDFlags}
+	if p.Package != "" || p.Tags != "" {
+		inputs = append(inputs, p.Package, p.Tags)
+	}
+	key, err := Hash(filepath.Join(b.Source, p.Dir), inputs...)
 	if err != nil {
 		return "", fmt.Errorf("read the sources of %s: %w", p.Name, err)
 	}
@@ -91,7 +119,7 @@ func (b Builder) compile(ctx context.Context, p Program, dir string) error {
 	start := time.Now()
 	tmp := fmt.Sprintf("%s.%d", dir, os.Getpid())
 	defer os.RemoveAll(tmp)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", strings.TrimSpace("-s -w "+p.LDFlags), "-o", filepath.Join(tmp, p.Name), ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", strings.TrimSpace("-s -w "+p.LDFlags), "-tags", p.Tags, "-o", filepath.Join(tmp, p.Name), cmp.Or(p.Package, "."))
 	cmd.Dir = filepath.Join(b.Source, p.Dir)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
 	var output bytes.Buffer

@@ -106,3 +106,32 @@ func TestBuildCompilesOnce(t *testing.T) {
 		t.Errorf("the cache holds %v, %v; want the one program", left, err)
 	}
 }
+
+func TestBuildPackageWithTags(t *testing.T) {
+	source := t.TempDir()
+	write(t, filepath.Join(source, "mod/go.mod"), "module example.com/mod\n\ngo 1.26\n")
+	write(t, filepath.Join(source, "mod/cmd/prog/main.go"), "package main\n\nfunc main() { println(word) }\n")
+	write(t, filepath.Join(source, "mod/cmd/prog/on.go"), "//go:build one && two\n\npackage main\n\nconst word = \"tagged\"\n")
+	b := Builder{Source: source, CacheDir: t.TempDir(), Log: func(string, ...any) {}}
+	path, err := b.Build(t.Context(), Program{Name: "prog", Dir: "mod", Package: "example.com/mod/cmd/prog", Tags: "one,two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(path).CombinedOutput(); err != nil || string(out) != "tagged\n" {
+		t.Errorf("the program says %q, %v", out, err)
+	}
+}
+
+// Each module is in the checkout, and says itself where it belongs.
+func TestProgramsAreThere(t *testing.T) {
+	for _, p := range append(OpenShift(), Kube, DNS, Registry) {
+		mod, err := os.ReadFile(filepath.Join("../..", p.Dir, "go.mod"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if want := "module github.com/workshopctl/workshopctl/" + p.Dir + "\n"; !strings.HasPrefix(string(mod), want) {
+			t.Errorf("%s/go.mod begins otherwise than with %q", p.Dir, want)
+		}
+	}
+}
