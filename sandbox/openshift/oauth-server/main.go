@@ -47,21 +47,25 @@ type options struct {
 	keyFile      string
 	htpasswdFile string
 	accountGrant string
+	arguments    []string
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "a cluster admin's access to the kube-apiserver")
-	flag.StringVar(&o.publicURL, "public-url", "", "where browsers and clients reach this server")
-	flag.StringVar(&o.publicCAFile, "public-ca-file", "", "authorities that vouch for what answers at the public URL")
-	flag.StringVar(&o.bindAddress, "bind-address", "0.0.0.0", "IP address to listen on")
-	flag.IntVar(&o.securePort, "secure-port", 8447, "port to listen on, https")
-	flag.StringVar(&o.certFile, "tls-cert-file", "", "certificate to serve with")
-	flag.StringVar(&o.keyFile, "tls-private-key-file", "", "key of that certificate")
-	flag.StringVar(&o.htpasswdFile, "htpasswd-file", "", "users and passwords")
-	flag.StringVar(&o.accountGrant, "account-grant", "prompt", "prompt or auto: ask the user before a service account learns who they are")
-	klog.InitFlags(nil)
-	flag.Parse()
+	// Of its own: the modules below fill the common set with flags of theirs.
+	flags := flag.NewFlagSet("oauth-server", flag.ExitOnError)
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "a cluster admin's access to the kube-apiserver")
+	flags.StringVar(&o.publicURL, "public-url", "", "where browsers and clients reach this server")
+	flags.StringVar(&o.publicCAFile, "public-ca-file", "", "authorities that vouch for what answers at the public URL")
+	flags.StringVar(&o.bindAddress, "bind-address", "0.0.0.0", "IP address to listen on")
+	flags.IntVar(&o.securePort, "secure-port", 8447, "port to listen on, https")
+	flags.StringVar(&o.certFile, "tls-cert-file", "", "certificate to serve with")
+	flags.StringVar(&o.keyFile, "tls-private-key-file", "", "key of that certificate")
+	flags.StringVar(&o.htpasswdFile, "htpasswd-file", "", "users and passwords")
+	flags.StringVar(&o.accountGrant, "account-grant", "prompt", "prompt or auto: ask the user before a service account learns who they are")
+	klog.InitFlags(flags)
+	_ = flags.Parse(os.Args[1:]) // it exits at an error
+	o.arguments = flags.Args()
 	if err := run(o, genericapiserver.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "oauth-server:", err)
 		os.Exit(1)
@@ -69,8 +73,8 @@ func main() {
 }
 
 func (o options) validate() error {
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	if len(o.arguments) > 0 {
+		return fmt.Errorf("unexpected argument %q", o.arguments[0])
 	}
 	for name, value := range map[string]string{
 		"kubeconfig": o.kubeconfig, "public-url": o.publicURL, "public-ca-file": o.publicCAFile,
