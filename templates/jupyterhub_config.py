@@ -8,8 +8,10 @@ is a map or a list.
 """
 
 import asyncio
+import html
 import json
 import os
+import re
 import secrets
 import ssl
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 from jupyterhub.auth import Authenticator
 from jupyterhub.proxy import ConfigurableHTTPProxy
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
+from kubernetes_asyncio.client import ApiException, CustomObjectsApi
 
 c = get_config()  # noqa: F821 (JupyterHub puts it there)
 env = os.environ
@@ -135,7 +138,8 @@ def literal(value):
 # Kept apart from /opt/workshop, which images of 2018 own.
 tools = "/opt/workshopctl"
 home = "/opt/app-root"
-image = literal(env["TERMINAL_IMAGE"])
+# One who sets TERMINAL_IMAGE by hand is not to be outdone by what was deployed.
+image = env.get("TERMINAL_IMAGE") or env.get("IMAGE_STREAM") or sys.exit("TERMINAL_IMAGE is not set: no session could start")
 container_security = {
     "allowPrivilegeEscalation": False,
     "runAsNonRoot": True,
@@ -168,10 +172,11 @@ labels = {
 s.component_label = "session"
 s.common_labels = labels
 s.extra_labels = s.storage_extra_labels = session["labels"]
-s.extra_annotations = s.storage_extra_annotations = {k: literal(v) for k, v in session["annotations"].items()}
+annotations = {k: literal(v) for k, v in session["annotations"].items()}
+s.extra_annotations = s.storage_extra_annotations = annotations
 
 # No pull policy: Kubernetes pulls :latest anew each time and other tags once.
-s.image = env["TERMINAL_IMAGE"]
+s.image = image
 s.image_pull_policy = None
 s.image_pull_secrets = session["imagePullSecrets"]
 s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
@@ -225,7 +230,7 @@ s.init_containers = [
     },
     {
         "name": "seed",
-        "image": image,
+        "image": literal(image),
         "command": [f"{tools}/workshop-terminal", "seed", home, "/mnt/home"],
         # The image's own working directory may lie on the volume.
         "workingDir": "/",
@@ -250,6 +255,94 @@ def unexpanded(spawner, pod):
 
 
 s.modify_pod_hook = unexpanded
+
+# ---- Image streams: a tag is looked up at each start of a session, so that
+# `oc tag` alone gives new sessions another image.
+
+
+class NoImage(Exception):
+    """What an attendee reads instead of a terminal."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.jupyterhub_message = message
+        self.jupyterhub_html_message = f"<p>{html.escape(message)}</p>"
+
+
+def stream_tag():
+    """Project, name and tag of the image stream tag that sessions run, and whether it can be nothing else; None for an image name."""
+    surely = not env.get("TERMINAL_IMAGE")
+    if not surely and ("/" in image or "@" in image or not session.get("imageStreams")):
+        return None
+    project, _, tagged = image.rpartition("/")
+    stream, _, tag = tagged.partition(":")
+    return project or env["POD_NAMESPACE"], stream, tag or "latest", surely
+
+
+async def look_up(api, project, name):
+    """The image stream tag of that name; a server that doesn't answer is asked again for a while."""
+    for pause in (1, 3, 9, 0):
+        try:
+            return await CustomObjectsApi(api).get_namespaced_custom_object(
+                "image.openshift.io", "v1", project, "imagestreamtags", name, _request_timeout=30
+            )
+        except ApiException as e:
+            if not pause or e.status not in (429, 500, 502, 503, 504):
+                raise
+        except (OSError, asyncio.TimeoutError):
+            if not pause:
+                raise
+        await asyncio.sleep(pause)
+
+
+def run(spawner, reference, also):
+    """Has the session run that image, with these annotations beside the others."""
+    spawner.image = reference
+    spawner.init_containers = [{**c, "image": literal(reference)} if c["name"] == "seed" else c for c in spawner.init_containers]
+    spawner.extra_annotations = annotations | also
+
+
+async def find_image(spawner):
+    """Gives a session the image that its image stream tag has now, by digest."""
+    run(spawner, image, {})  # not what it had the last time
+    found = stream_tag()
+    if not found:
+        return
+    project, stream, tag, surely = found
+    where = "" if project == env["POD_NAMESPACE"] else f" of project {project}"
+    try:
+        answer = await look_up(spawner.api.api_client, project, f"{stream}:{tag}")
+    except ApiException as e:
+        try:
+            status = json.loads(e.body)
+        except (TypeError, ValueError):
+            status = {}
+        of_stream = (status.get("details") or {}).get("kind") == "imagestreams"
+        if e.status == 404 and of_stream and not surely:
+            return  # the name of an image, as it says
+        spawner.log.error("Image stream tag %s:%s in project %s: %s %s", stream, tag, project, e.status, status.get("message") or e.reason)
+        problem = f"the cluster answers {e.status} {e.reason}. Try again"
+        if e.status == 404 and of_stream:
+            problem = f"there is no image stream {stream}{where}. Please tell your trainer"
+        elif e.status == 404:
+            problem = f"image stream {stream}{where} has no image with the tag {tag}. Please tell your trainer"
+        elif e.status == 403:
+            account = re.search("system:serviceaccount:[a-z0-9.:-]+", status.get("message") or "")
+            line = f"oc policy add-role-to-user registry-viewer {account.group() if account else 'ACCOUNT'} -n {project}"
+            problem = f"the hub may not read image stream {stream}{where}. Please tell your trainer, who can have it allowed: {line}"
+        raise NoImage(f"Your session's image can't be found: {problem}.") from None
+    except (OSError, asyncio.TimeoutError) as e:
+        spawner.log.error("Image stream tag %s:%s in project %s: %r", stream, tag, project, e)
+        raise NoImage("Your session's image can't be found: the cluster does not answer. Try again.") from None
+    by_digest = (answer.get("image") or {}).get("dockerImageReference")
+    if not by_digest:
+        raise NoImage(f"Your session's image can't be found: image stream {stream}{where} has no image with the tag {tag} yet. Please tell your trainer.")
+    spawner.log.info("%s runs %s:%s of project %s, %s", spawner._log_name, stream, tag, project, by_digest)
+    run(spawner, by_digest, {"workshopctl.io/image-stream-tag": f"{project}/{stream}:{tag}"})
+
+
+if session.get("imageStreams"):
+    s.pre_spawn_hook = find_image
 
 # Time for a large image to be pulled; what is being waited for is on the page.
 s.start_timeout = 300

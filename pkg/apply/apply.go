@@ -53,8 +53,8 @@ type Options struct {
 	// DryRun has the API server check and answer everything without keeping
 	// it.
 	DryRun bool
-	// TakeTerminalImage overwrites the hub's TERMINAL_IMAGE even where another
-	// manager set it. No other field is ever taken.
+	// TakeTerminalImage overwrites the hub's TERMINAL_IMAGE and IMAGE_STREAM
+	// even where another manager set them. No other field is ever taken.
 	TakeTerminalImage bool
 
 	// showConflicts goes over them in a dry run, to show both values.
@@ -152,7 +152,7 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 		conflict := c.conflict(ref, err)
 		switch {
 		case o.TakeTerminalImage && conflict.onlyTerminalImage():
-			note = fmt.Sprintf("%s was set by %s", workshop.EnvTerminalImage, conflict.Conflicts[0].Manager)
+			note = fmt.Sprintf("the terminal image was set by %s", conflict.Conflicts[0].Manager)
 		case o.DryRun && o.showConflicts:
 			note = "an apply will be refused: changed by others are " + conflict.fields()
 		default:

@@ -292,11 +292,11 @@ func TestTerminalImageOfOthers(t *testing.T) {
 	c := testcluster.New(t)
 	d := newDeploy(t, c, c.Trainer)
 	d.run(spec(), apply.Options{})
-	if image, manager := d.read(apply.HubRef(names)).TerminalImage(names); image != "image:1" || manager != "" {
+	if image, manager := d.read(apply.HubRef(names)).Image(names); image.Name != "image:1" || manager != "" {
 		t.Errorf("ours: %q by %q", image, manager)
 	}
 	setTerminalImage(t, c, "image:theirs")
-	if image, manager := d.read(apply.HubRef(names)).TerminalImage(names); image != "image:theirs" || manager != "kubectl-set" {
+	if image, manager := d.read(apply.HubRef(names)).Image(names); image.Name != "image:theirs" || manager != "kubectl-set" {
 		t.Errorf("theirs: %q by %q", image, manager)
 	}
 	// A deploy that keeps it conflicts with nothing.
@@ -316,7 +316,7 @@ func TestTerminalImageOfOthers(t *testing.T) {
 	if conflict, ok := errors.AsType[*apply.ConflictError](err); !ok || len(conflict.Conflicts) != 2 {
 		t.Errorf("with another conflict: %v", err)
 	}
-	if image, _ := d.read(apply.HubRef(names)).TerminalImage(names); image != "image:theirs" {
+	if image, _ := d.read(apply.HubRef(names)).Image(names); image.Name != "image:theirs" {
 		t.Errorf("taken with another conflict: %q", image)
 	}
 	patch := []byte(`{"spec":{"revisionHistoryLimit":3}}`)
@@ -324,10 +324,10 @@ func TestTerminalImageOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := d.run(take, apply.Options{TakeTerminalImage: true})
-	if !slices.ContainsFunc(results, func(r apply.Result) bool { return r.Note == "TERMINAL_IMAGE was set by kubectl-set" }) {
+	if !slices.ContainsFunc(results, func(r apply.Result) bool { return r.Note == "the terminal image was set by kubectl-set" }) {
 		t.Errorf("the takeover isn't told: %v", results)
 	}
-	if image, manager := d.read(apply.HubRef(names)).TerminalImage(names); image != "image:2" || manager != "" {
+	if image, manager := d.read(apply.HubRef(names)).Image(names); image.Name != "image:2" || manager != "" {
 		t.Errorf("taken: %q by %q", image, manager)
 	}
 }

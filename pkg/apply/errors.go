@@ -90,8 +90,12 @@ func (e *ConflictError) managers() []string {
 // onlyTerminalImage says whether the terminal image is all that there is
 // conflict about.
 func (e *ConflictError) onlyTerminalImage() bool {
-	const field = `.spec.template.spec.containers[name="` + hubContainer + `"].env[name="` + workshop.EnvTerminalImage + `"].value`
-	return len(e.Conflicts) > 0 && !slices.ContainsFunc(e.Conflicts, func(c Conflict) bool { return c.Field != field })
+	field := func(variable string) string {
+		return `.spec.template.spec.containers[name="` + hubContainer + `"].env[name="` + variable + `"].value`
+	}
+	return len(e.Conflicts) > 0 && !slices.ContainsFunc(e.Conflicts, func(c Conflict) bool {
+		return c.Field != field(workshop.EnvTerminalImage) && c.Field != field(workshop.EnvImageStream)
+	})
 }
 
 var conflictManager = regexp.MustCompile(`conflict with "([^"]*)"`)

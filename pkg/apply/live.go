@@ -95,14 +95,14 @@ func (l Live) Secret(n workshop.Names) map[string][]byte {
 	return values
 }
 
-// TerminalImage returns the image that new sessions get now, and the field
-// manager that set it if that isn't workshopctl. Both are empty where there is
-// no hub.
-func (l Live) TerminalImage(n workshop.Names) (image, manager string) {
+// Image returns the image that new sessions get now, and the field manager
+// that set it if that isn't workshopctl. Both are empty where there is no hub.
+func (l Live) Image(n workshop.Names) (image workshop.Image, manager string) {
 	object := l[HubRef(n)]
 	if object == nil {
-		return "", ""
+		return image, ""
 	}
+	values := map[string]string{}
 	containers, _, _ := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
 	for _, c := range containers {
 		container, _ := c.(map[string]any)
@@ -112,16 +112,20 @@ func (l Live) TerminalImage(n workshop.Names) (image, manager string) {
 		env, _, _ := unstructured.NestedSlice(container, "env")
 		for _, e := range env {
 			variable, _ := e.(map[string]any)
-			if variable["name"] == workshop.EnvTerminalImage {
-				image, _ = variable["value"].(string)
+			if name, ok := variable["name"].(string); ok {
+				values[name], _ = variable["value"].(string)
 			}
 		}
 	}
-	if image == "" {
-		return "", ""
+	variable := workshop.EnvTerminalImage
+	if image.Name = values[variable]; image.Name == "" {
+		variable = workshop.EnvImageStream
+		if image.Stream = values[variable]; image.Stream == "" {
+			return image, ""
+		}
 	}
 	for _, entry := range object.GetManagedFields() {
-		if !setsTerminalImage(entry.FieldsV1) {
+		if !setsVariable(entry.FieldsV1, variable) {
 			continue
 		}
 		if entry.Manager == workshop.ManagedBy && entry.Operation == metav1.ManagedFieldsOperationApply {
@@ -134,7 +138,7 @@ func (l Live) TerminalImage(n workshop.Names) (image, manager string) {
 
 const hubContainer = "hub"
 
-func setsTerminalImage(fields *metav1.FieldsV1) bool {
+func setsVariable(fields *metav1.FieldsV1, name string) bool {
 	if fields == nil {
 		return false
 	}
@@ -143,7 +147,7 @@ func setsTerminalImage(fields *metav1.FieldsV1) bool {
 		return false
 	}
 	_, found, err := unstructured.NestedFieldNoCopy(tree, "f:spec", "f:template", "f:spec", "f:containers",
-		fmt.Sprintf(`k:{"name":%q}`, hubContainer), "f:env", fmt.Sprintf(`k:{"name":%q}`, workshop.EnvTerminalImage), "f:value")
+		fmt.Sprintf(`k:{"name":%q}`, hubContainer), "f:env", fmt.Sprintf(`k:{"name":%q}`, name), "f:value")
 	return found && err == nil
 }
 

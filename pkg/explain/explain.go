@@ -51,6 +51,14 @@ const (
 	Namespace         Code = "namespace"
 )
 
+// The causes that image streams know (pkg/image).
+const (
+	ImageStreamNotFound Code = "image-stream-not-found"
+	ImageStreamRights   Code = "image-stream-rights"
+	ImageTagNotFound    Code = "image-tag-not-found"
+	ImageTagEmpty       Code = "image-tag-empty"
+)
+
 // Failure is a known cause: why something does not get ready, and what to do.
 type Failure struct { //nolint:errname // it is shown as data (status, checks) as often as returned as an error
 	Code Code `json:"code"`

@@ -6,6 +6,7 @@
 package hub
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -115,6 +116,66 @@ func (c *Client) Start(ctx context.Context, name string) error {
 	return nil
 }
 
+// Ready waits until a user's session, which the hub is starting, is ready. The
+// error is a *FailedError if it won't be.
+func (c *Client) Ready(ctx context.Context, name string) error {
+	for {
+		decided, err := c.follow(ctx, name)
+		if decided || err != nil {
+			if err != nil {
+				err = fmt.Errorf("wait for the session of %s: %w", name, err)
+			}
+			return err
+		}
+		// The hub, or what leads to it, has ended the answer early.
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// FailedError is why the hub could not start a session, in its own words.
+type FailedError struct{ Message string }
+
+func (e *FailedError) Error() string { return e.Message }
+
+// follow reads what the hub says of a start, until it says how that ended.
+func (c *Client) follow(ctx context.Context, name string) (decided bool, err error) {
+	response, err := c.send(ctx, http.MethodGet, userPath(name)+"/server/progress", "text/event-stream")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode >= 300 {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+		return false, answered(response.StatusCode, body)
+	}
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data:")
+		if !ok {
+			continue
+		}
+		var event struct {
+			Ready   bool   `json:"ready"`
+			Failed  bool   `json:"failed"`
+			Message string `json:"message"`
+		}
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			return false, fmt.Errorf("the answer is none of JupyterHub's API: %w", err)
+		}
+		switch {
+		case event.Ready:
+			return true, nil
+		case event.Failed:
+			return true, &FailedError{Message: strings.TrimPrefix(event.Message, "Spawn failed: ")}
+		}
+	}
+	return false, ctx.Err()
+}
+
 // Stop has the hub stop a user's session. done is false if the hub is still
 // stopping it. One that doesn't run is no error.
 func (c *Client) Stop(ctx context.Context, name string) (done bool, err error) {
@@ -157,17 +218,37 @@ func (e *Error) Error() string {
 
 func userPath(name string) string { return "/users/" + url.PathEscape(name) }
 
-func (c *Client) do(ctx context.Context, method, path string, into any) (status int, err error) {
+// send returns the hub's answer, whatever it is.
+func (c *Client) send(ctx context.Context, method, path, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	request.Header.Set("Authorization", "token "+c.token)
-	// Lists are paged only for those who ask so.
-	request.Header.Set("Accept", "application/jupyterhub-pagination+json, application/json")
+	request.Header.Set("Accept", accept)
 	response, err := c.http.Do(request)
 	if err != nil {
-		return 0, errors.Unwrap(err) // what failed, without an address that means nothing
+		return nil, errors.Unwrap(err) // what failed, without an address that means nothing
+	}
+	return response, nil
+}
+
+// answered is the error that an answer is.
+func answered(status int, body []byte) *Error {
+	var answer struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Message == "" {
+		answer.Message = http.StatusText(status)
+	}
+	return &Error{Status: status, Message: answer.Message}
+}
+
+func (c *Client) do(ctx context.Context, method, path string, into any) (status int, err error) {
+	// Lists are paged only for those who ask so.
+	response, err := c.send(ctx, method, path, "application/jupyterhub-pagination+json, application/json")
+	if err != nil {
+		return 0, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
@@ -175,13 +256,7 @@ func (c *Client) do(ctx context.Context, method, path string, into any) (status 
 		return response.StatusCode, err
 	}
 	if response.StatusCode >= 300 {
-		var answer struct {
-			Message string `json:"message"`
-		}
-		if json.Unmarshal(body, &answer) != nil || answer.Message == "" {
-			answer.Message = http.StatusText(response.StatusCode)
-		}
-		return response.StatusCode, &Error{Status: response.StatusCode, Message: answer.Message}
+		return response.StatusCode, answered(response.StatusCode, body)
 	}
 	if into == nil || len(bytes.TrimSpace(body)) == 0 {
 		return response.StatusCode, nil

@@ -154,6 +154,11 @@ func TestWithJupyterHub(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			for _, name := range awkward {
+				if err := client.Ready(ctx, name); err != nil {
+					t.Errorf("%s doesn't get ready: %v", name, err)
+				}
+			}
 			eventually(t, func(ctx context.Context) error {
 				users, err := client.Active(ctx)
 				if err != nil {
@@ -195,6 +200,10 @@ func TestWithJupyterHub(t *testing.T) {
 					t.Errorf("start what can't: %v", err)
 				}
 			}
+			var failed *hub.FailedError
+			if err := client.Ready(ctx, "hopeless"); !errors.As(err, &failed) || failed.Message != "no room" {
+				t.Errorf("wait for what can't start: %v", err)
+			}
 			eventually(t, func(ctx context.Context) error {
 				u, err := client.User(ctx, "hopeless")
 				if err == nil && len(u.Servers) > 0 {
@@ -206,6 +215,12 @@ func TestWithJupyterHub(t *testing.T) {
 			var unknown *hub.Error
 			if _, err := client.User(ctx, "nobody"); !errors.As(err, &unknown) || unknown.Status != http.StatusNotFound {
 				t.Errorf("unknown user: %v", err)
+			}
+
+			ended, cancel := context.WithCancel(ctx)
+			cancel()
+			if err := client.Ready(ended, awkward[0]); !errors.Is(err, context.Canceled) {
+				t.Errorf("wait no longer: %v", err)
 			}
 
 			// Neither a refused token nor an address with one shows it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image knows how images are named, and which ones a release uses.
+// Package image knows how images are named, which ones a release uses, and
+// what a tag of an image stream stands for.
 package image
 
 import (

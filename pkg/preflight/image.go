@@ -34,7 +34,7 @@ const (
 	sessionUser = 1001
 )
 
-// TerminalImage has the cluster pull in.Spec.TerminalImage for a short-lived
+// TerminalImage has the cluster pull the image of in.Session for a short-lived
 // pod that asks for what a session asks for, and returns the digest that it
 // got ("sha256:…"), or "" where the node doesn't tell it. report is told in
 // plain words what goes on, and may be nil. The pod is deleted in all cases,
@@ -68,10 +68,23 @@ func TerminalImage(ctx context.Context, client kubernetes.Interface, in Input, r
 		}
 	})
 	if err != nil {
-		return "", skippable(err)
+		return "", skippable(pullable(in, err))
 	}
 	_, digest, _ = strings.Cut(id, "@")
 	return digest, nil
+}
+
+// pullable names the right that lets the pods of a project pull the images of
+// an image stream.
+func pullable(in Input, err error) error {
+	var f *explain.Failure
+	if in.Session.Tag == nil || !errors.As(err, &f) || f.Code != explain.ImageUnauthorized {
+		return err
+	}
+	hinted := *f
+	hinted.Remedy = fmt.Sprintf("if the image is in the cluster's own registry, have an admin of project %s let the sessions pull it: `%s`; for another registry, name a pull secret with --pull-secret",
+		in.Session.Tag.Project, pullLine(in))
+	return &hinted
 }
 
 // skippable names the way out of the checks that a cluster may fail although
@@ -128,7 +141,7 @@ func probe(in Input) *corev1.Pod {
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
-				Name: "image", Image: s.TerminalImage, ImagePullPolicy: corev1.PullAlways,
+				Name: "image", Image: in.Session.Reference, ImagePullPolicy: corev1.PullAlways,
 				// Whether the image has it doesn't matter: it must be pulled to
 				// find out.
 				Command:   []string{"true"},

@@ -19,16 +19,22 @@ import (
 
 	"github.com/workshopctl/workshopctl/pkg/capability"
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // Input is what is to be deployed.
 type Input struct {
-	Namespace    string
-	Spec         workshop.Spec
+	Namespace string
+	Spec      workshop.Spec
+	// Session is the image that sessions will run.
+	Session      image.Session
 	Capabilities capability.Set
 	// Objects as rendered.
 	Objects []*unstructured.Unstructured
+	// As returns a client that has a token in place of the caller's
+	// credentials; nil leaves out what needs one.
+	As func(token string) (kubernetes.Interface, error)
 	// Existing says that the workshop runs already: its own use of the quota
 	// is then not counted a second time.
 	Existing bool
@@ -46,7 +52,7 @@ type Finding struct { //nolint:errname // an error only by what it embeds
 type check func(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error)
 
 func checks() []check {
-	return []check{namespace, rights, quota, storageClass, ingressClass, secrets}
+	return []check{namespace, rights, quota, storageClass, ingressClass, secrets, streamRights}
 }
 
 // Check runs all checks but TerminalImage's, at once, and returns what they

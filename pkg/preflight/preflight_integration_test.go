@@ -21,6 +21,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/apply"
 	"github.com/workshopctl/workshopctl/pkg/capability"
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/preflight"
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/rollout"
@@ -34,7 +35,7 @@ func input(t *testing.T, c *testcluster.Cluster) preflight.Input {
 	t.Helper()
 	s := workshop.Spec{TerminalImage: "registry.example.com/terminal:1", Expose: workshop.ExposeNone}.
 		WithDefaults(workshop.Images{Gateway: "gateway:1", Hub: "hub:1", Proxy: "proxy:1"})
-	in := preflight.Input{Namespace: c.Namespace, Spec: s, Capabilities: capability.Set{Ingress: true}}
+	in := preflight.Input{Namespace: c.Namespace, Spec: s, Session: image.Named(s.TerminalImage), Capabilities: capability.Set{Ingress: true}}
 	var err error
 	if in.Objects, err = render.Objects(render.Input{Spec: s, Namespace: c.Namespace, Version: "v0.1.0", Capabilities: in.Capabilities}); err != nil {
 		t.Fatal(err)

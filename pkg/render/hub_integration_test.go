@@ -74,12 +74,20 @@ type made struct {
 	Claims        map[string]corev1.PersistentVolumeClaim `json:"claims"`
 	// Whether the hub deletes a user's claim with the user.
 	ClaimsGoWithUsers bool `json:"claimsGoWithUsers"`
+	// Users whose session doesn't start, and what they read.
+	Refused map[string]string `json:"refused"`
 }
 
 func probe(t *testing.T, version string, in render.Input, users ...string) (made, []byte) {
 	t.Helper()
+	return probeAt(t, "http://127.0.0.1:1", version, in, users...)
+}
+
+// probeAt has the hub find the API server at an address.
+func probeAt(t *testing.T, server, version string, in render.Input, users ...string) (made, []byte) {
+	t.Helper()
 	venv := testhub.Install(t, version)
-	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
+	dir, env := hubFiles(t, in, server)
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), append([]string{filepath.Join("testdata", "probe.py"), filepath.Join(dir, "jupyterhub_config.py")}, users...)...)
 	command.Env = env
 	var errors strings.Builder

@@ -25,6 +25,7 @@ func parameters(in Input) (map[string]string, error) {
 		"PROXY_IMAGE":      s.ProxyImage,
 		"GATEWAY_IMAGE":    s.GatewayImage,
 		"TERMINAL_IMAGE":   s.TerminalImage,
+		"IMAGE_STREAM":     s.ImageStream,
 		"PUBLIC_URL":       s.URL(),
 		"HOST":             host,
 		"AUTH":             string(s.Auth),

@@ -100,6 +100,10 @@ func cases(t *testing.T) map[string]render.Input {
 	scc := input(ingress)
 	scc.Capabilities.SecurityContext = true
 	all["security-context-constraints"] = scc
+	stream := input(ingress)
+	stream.Capabilities.Image = true
+	stream.Spec.SetImage(workshop.Image{Stream: "openshift/cli:latest"})
+	all["image-stream"] = stream
 	gitops := input(ingress)
 	gitops.ExistingSecret = "sealed"
 	all["existing-secret"] = gitops

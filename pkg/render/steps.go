@@ -32,6 +32,7 @@ type rendering struct {
 var steps = []func(*rendering) error{
 	encodeSecret,
 	useExistingSecret,
+	dropStreamRights,
 	configureHub,
 	sizeHubStorage,
 	setUsers,
@@ -78,6 +79,27 @@ func useExistingSecret(w *rendering) error {
 	})
 }
 
+// hasStreams says whether the hub is to look for image streams.
+func (w *rendering) hasStreams() bool { return w.Capabilities.Image || w.Spec.ImageStream != "" }
+
+// dropStreamRights takes from the hub's Role what a cluster without image
+// streams doesn't know.
+func dropStreamRights(w *rendering) error {
+	role := w.find("Role", w.names.HubPart())
+	if w.hasStreams() || role == nil {
+		return nil
+	}
+	rules, _, err := unstructured.NestedSlice(role.Object, "rules")
+	if err != nil {
+		return err
+	}
+	rules = slices.DeleteFunc(rules, func(rule any) bool {
+		groups, _, _ := unstructured.NestedStringSlice(rule.(map[string]any), "apiGroups")
+		return slices.Contains(groups, "image.openshift.io")
+	})
+	return unstructured.SetNestedSlice(role.Object, rules, "rules")
+}
+
 // sessionConfig is session.json, which jupyterhub_config.py reads: what the
 // sessions' pods have that an environment variable of the hub can't hold.
 type sessionConfig struct {
@@ -88,6 +110,8 @@ type sessionConfig struct {
 	Tolerations        []corev1.Toleration       `json:"tolerations"`
 	ImagePullSecrets   []string                  `json:"imagePullSecrets"`
 	PodSecurityContext corev1.PodSecurityContext `json:"podSecurityContext"`
+	// ImageStreams is true where TERMINAL_IMAGE may be a tag of one.
+	ImageStreams bool `json:"imageStreams,omitempty"`
 }
 
 // configureHub fills the hub's ConfigMap.
@@ -99,6 +123,7 @@ func configureHub(w *rendering) error {
 		NodeSelector:     notNil(w.Spec.NodeSelector),
 		Tolerations:      append([]corev1.Toleration{}, w.Spec.Tolerations...),
 		ImagePullSecrets: []string{},
+		ImageStreams:     w.hasStreams(),
 		PodSecurityContext: corev1.PodSecurityContext{
 			RunAsNonRoot:   new(true),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},

@@ -38,18 +38,19 @@ func WaitImage(ctx context.Context, client kubernetes.Interface, namespace, pod 
 
 // TerminalImage is the image that a hub gives to new sessions; empty if there
 // is no hub.
-func TerminalImage(hub *appsv1.Deployment) string {
+func TerminalImage(hub *appsv1.Deployment) workshop.Image {
+	var s workshop.Spec
 	if hub == nil {
-		return ""
+		return s.Image()
 	}
+	values := map[string]string{}
 	for _, container := range hub.Spec.Template.Spec.Containers {
 		for _, e := range container.Env {
-			if e.Name == workshop.EnvTerminalImage {
-				return e.Value
-			}
+			values[e.Name] = e.Value
 		}
 	}
-	return ""
+	s.SetImage(workshop.Image{Name: values[workshop.EnvTerminalImage], Stream: values[workshop.EnvImageStream]})
+	return s.Image()
 }
 
 // pulled says whether the node has got as far as having the image.

@@ -58,9 +58,13 @@ type Session struct {
 	// LastActivity as the hub knows it.
 	LastActivity time.Time `json:"lastActivity,omitzero"`
 	Image        string    `json:"image,omitempty"`
-	Node         string    `json:"node,omitempty"`
-	Pod          string    `json:"pod,omitempty"`
-	Volume       string    `json:"volume,omitempty"`
+	// ImageStreamTag that the image was found by, with its project.
+	ImageStreamTag string `json:"imageStreamTag,omitempty"`
+	// Digest of the image, as the pod asks for it or its node has pulled it.
+	Digest string `json:"digest,omitempty"`
+	Node   string `json:"node,omitempty"`
+	Pod    string `json:"pod,omitempty"`
+	Volume string `json:"volume,omitempty"`
 }
 
 // Volume of an attendee, whether they have a session or not.
@@ -193,8 +197,17 @@ func FromPod(p *corev1.Pod) Session {
 	for _, c := range p.Spec.Containers {
 		if c.Name == Container {
 			s.Image = c.Image
+			_, s.Digest, _ = strings.Cut(c.Image, "@")
 		}
 	}
+	for _, c := range p.Status.ContainerStatuses {
+		// The node may know the image by another digest than the pod asks for:
+		// one of those in an index, for each kind of processor.
+		if _, digest, ok := strings.Cut(c.ImageID, "@"); ok && c.Name == Container && s.Digest == "" {
+			s.Digest = digest
+		}
+	}
+	s.ImageStreamTag = p.Annotations[workshop.ImageStreamTagAnnotation]
 	for _, v := range p.Spec.Volumes {
 		if v.PersistentVolumeClaim != nil {
 			s.Volume = v.PersistentVolumeClaim.ClaimName

@@ -41,6 +41,29 @@ func user(name string, s hub.Server) hub.User {
 	return hub.User{Name: name, Servers: map[string]hub.Server{"": s}}
 }
 
+func TestImage(t *testing.T) {
+	const asked, pulled = "sha256:aaaa", "sha256:bbbb"
+	for name, test := range map[string]struct {
+		pod  corev1.Pod
+		want [3]string // image, tag, digest
+	}{
+		"by name": {pod("ann", nil), [3]string{"t:1", "", ""}},
+		"pulled by name": {pod("ann", func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "other", ImageID: "r/x@sha256:cccc"}, {Name: session.Container, ImageID: "r/t@" + pulled}}
+		}), [3]string{"t:1", "", pulled}},
+		"by an image stream tag": {pod("ann", func(p *corev1.Pod) {
+			p.Annotations[workshop.ImageStreamTagAnnotation] = "training/t:1"
+			p.Spec.Containers[0].Image = "r/t@" + asked
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: session.Container, ImageID: "r/t@" + pulled}}
+		}), [3]string{"r/t@" + asked, "training/t:1", asked}},
+	} {
+		s := session.FromPod(&test.pod)
+		if got := [3]string{s.Image, s.ImageStreamTag, s.Digest}; got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestJoin(t *testing.T) {
 	deleted := metav1.NewTime(now)
 	active := hub.Server{Ready: true, LastActivity: now.Add(-time.Minute)}

@@ -89,9 +89,16 @@ func (n Names) Labels(c Component) map[string]string {
 	}
 }
 
-// EnvTerminalImage is the environment variable of the hub's container that
-// says which image new sessions run.
-const EnvTerminalImage = "TERMINAL_IMAGE"
+// The environment variables of the hub's container that say which image new
+// sessions run (Image.Name and Image.Stream).
+const (
+	EnvTerminalImage = "TERMINAL_IMAGE"
+	EnvImageStream   = "IMAGE_STREAM"
+)
+
+// ImageStreamTagAnnotation on a session's pod names the image stream tag that
+// its image was found by, as PROJECT/NAME:TAG.
+const ImageStreamTagAnnotation = "workshopctl.io/image-stream-tag"
 
 // UsernameAnnotation holds the true user name on a session's pod and claim
 // (set by KubeSpawner).

@@ -52,8 +52,13 @@ type Spec struct {
 	// Name of the workshop, first part of every object's name: a DNS label of
 	// at most MaxNameLength characters without "--".
 	Name string `json:"name,omitempty"`
-	// TerminalImage is the image that sessions run, as a full image name.
+	// TerminalImage is the image that sessions run: an image name; or, without
+	// a slash, a tag of an image stream of the workshop's project, where it has
+	// one of that name.
 	TerminalImage string `json:"terminalImage,omitempty"`
+	// ImageStream in place of TerminalImage is a tag of an image stream,
+	// [PROJECT/]NAME[:TAG]. Each session runs what the tag has when it starts.
+	ImageStream string `json:"imageStream,omitempty"`
 	// GatewayImage holds workshop-terminal, which each session copies in.
 	GatewayImage string `json:"gatewayImage,omitempty"`
 	// HubImage holds JupyterHub 5 or 6 with KubeSpawner.
@@ -176,7 +181,9 @@ func (s Spec) WithDefaults(images Images) Spec {
 		}
 	}
 	fill(&s.Name, DefaultName)
-	fill(&s.TerminalImage, images.Terminal)
+	if s.ImageStream == "" {
+		fill(&s.TerminalImage, images.Terminal)
+	}
 	fill(&s.GatewayImage, images.Gateway)
 	fill(&s.HubImage, images.Hub)
 	fill(&s.ProxyImage, images.Proxy)

@@ -83,10 +83,20 @@ func (s Spec) Validate() error {
 		{"proxyImage", s.ProxyImage, "--proxy-image"},
 	} {
 		switch {
+		case i.field == "terminalImage" && s.ImageStream != "":
+			if i.value != "" {
+				v.fail(i.field, i.value, "has no place beside imageStream; leave one of the two out")
+			}
 		case i.value == "":
 			v.fail(i.field, "", "is not set; name an image with "+i.flag)
 		case !imageName.MatchString(i.value):
 			v.fail(i.field, i.value, "is no image name; write it like registry.example.com/team/image:tag")
+		}
+	}
+
+	if s.ImageStream != "" {
+		if _, err := ParseStreamTag(s.ImageStream); err != nil {
+			v.fail("imageStream", s.ImageStream, "is no image stream tag; write it like my-terminal:v2 or project/my-terminal:v2")
 		}
 	}
 

@@ -39,7 +39,8 @@ func settings() []setting {
 		return func(s *workshop.Spec, v string) { *field(s) = v }
 	}
 	return []setting{
-		{flag: "terminal-image", field: "terminalImage", usage: "`IMAGE` that sessions run", set: text(func(s *workshop.Spec) *string { return &s.TerminalImage })},
+		{flag: FlagTerminalImage, field: "terminalImage", usage: "`IMAGE` that sessions run; a name without a slash is that of an image stream, if the project has one", set: func(s *workshop.Spec, v string) { s.SetImage(workshop.Image{Name: v}) }},
+		{flag: FlagImageStream, field: "imageStream", usage: "Image stream tag, `[PROJECT/]NAME[:TAG]`, whose image sessions run (default openshift/cli where the cluster has it)", set: func(s *workshop.Spec, v string) { s.SetImage(workshop.Image{Stream: v}) }},
 		{flag: "auth", field: "auth", usage: "How attendees log in: `password|anonymous` (default password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
 		{flag: "admin-users", field: "adminUsers", usage: "Who may use the hub's admin page, `NAME,NAME…`", set: func(s *workshop.Spec, v string) { s.AdminUsers = list(v) }},
 		{flag: "allowed-users", field: "allowedUsers", usage: "Who may log in, `NAME,NAME…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedUsers = list(v) }},
@@ -72,8 +73,11 @@ func setExpose(s *workshop.Spec, v string) {
 	}
 }
 
-// FlagTerminalImage is the flag that names the image of new sessions.
-const FlagTerminalImage = "terminal-image"
+// The flags that name the image of new sessions, of which only one can.
+const (
+	FlagTerminalImage = "terminal-image"
+	FlagImageStream   = "image-stream"
+)
 
 const flagEnv = "env"
 
@@ -133,6 +137,9 @@ func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) 
 			return c, fault.Usage("--env %s: write NAME=VALUE to set a variable, or NAME- to remove one", e)
 		}
 	}
+	if c.Values[FlagTerminalImage] != "" && c.Values[FlagImageStream] != "" {
+		return c, fault.Usage("--%s and --%s both say which image sessions run; leave one of them out", FlagTerminalImage, FlagImageStream)
+	}
 	if flags.Changed("filename") {
 		spec, err := readFile(f.file, stdin)
 		if err != nil {
@@ -164,7 +171,7 @@ func readFile(name string, stdin io.Reader) (workshop.Spec, error) {
 
 // NamesTerminalImage says whether the person named the image of new sessions.
 func (c Change) NamesTerminalImage() bool {
-	return c.Values[FlagTerminalImage] != "" || c.Replace != nil && c.Replace.TerminalImage != ""
+	return c.Values[FlagTerminalImage] != "" || c.Values[FlagImageStream] != "" || c.Replace != nil && c.Replace.Image() != workshop.Image{}
 }
 
 // Apply makes the change to the Spec of a deployed workshop, or to the defaults
@@ -202,7 +209,7 @@ func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
 
 // withoutDefaults is what a file that doesn't mention them leaves as it is.
 func withoutDefaults(s workshop.Spec, newHost bool) workshop.Spec {
-	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose}
+	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, ImageStream: s.ImageStream, GatewayImage: s.GatewayImage, Expose: s.Expose}
 	if !newHost {
 		kept.Host, kept.TLSSecret = s.Host, s.TLSSecret
 	}
@@ -213,6 +220,9 @@ func withoutDefaults(s workshop.Spec, newHost bool) workshop.Spec {
 func overlay(base, file workshop.Spec) (workshop.Spec, error) {
 	if file.Expose == workshop.ExposeNone {
 		setExpose(&base, string(file.Expose))
+	}
+	if (file.Image() != workshop.Image{}) {
+		base.SetImage(workshop.Image{})
 	}
 	data, err := json.Marshal(file)
 	if err != nil {

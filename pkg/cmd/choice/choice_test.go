@@ -44,6 +44,23 @@ func TestApply(t *testing.T) {
 			args: []string{"--terminal-image", "t:2", "--memory-limit", "1Gi"},
 			want: func(s *workshop.Spec) { s.TerminalImage, s.Resources.MemoryLimit = "t:2", "1Gi" },
 		},
+		"an image stream in place of an image": {
+			args: []string{"--image-stream", "openshift/cli"},
+			want: func(s *workshop.Spec) { s.TerminalImage, s.ImageStream = "", "openshift/cli" },
+		},
+		"an image stream from a file": {
+			file: "imageStream: my-terminal",
+			want: func(s *workshop.Spec) {
+				*s = workshop.Spec{Name: s.Name, ImageStream: "my-terminal", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret}
+			},
+		},
+		"an image in place of the file's image stream": {
+			file: "imageStream: my-terminal",
+			args: []string{"--terminal-image", "t:3"},
+			want: func(s *workshop.Spec) {
+				*s = workshop.Spec{Name: s.Name, TerminalImage: "t:3", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret}
+			},
+		},
 		"lists": {
 			args: []string{"--admin-users", "bob, carl", "--allowed-users", "d"},
 			want: func(s *workshop.Spec) { s.AdminUsers, s.AllowedUsers = []string{"bob", "carl"}, []string{"d"} },
@@ -127,6 +144,8 @@ func TestNamesTerminalImage(t *testing.T) {
 		{[]string{"--terminal-image", "t:1"}, "", true},
 		{[]string{"-f", "-"}, "idleTimeout: 1h", false},
 		{[]string{"-f", "-"}, "terminalImage: t:1", true},
+		{[]string{"--image-stream", "t:1"}, "", true},
+		{[]string{"-f", "-"}, "imageStream: t:1", true},
 	} {
 		change, err := parse(t, test.file, test.args...)
 		if err != nil {
@@ -135,6 +154,13 @@ func TestNamesTerminalImage(t *testing.T) {
 		if got := change.NamesTerminalImage(); got != test.want {
 			t.Errorf("%v with file %q: %v", test.args, test.file, got)
 		}
+	}
+}
+
+// Only one of the two flags can say what sessions run.
+func TestOneImage(t *testing.T) {
+	if _, err := parse(t, "", "--terminal-image", "t:1", "--image-stream", "t:1"); err == nil || !strings.Contains(err.Error(), "leave one of them out") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -186,6 +212,7 @@ func TestDefaults(t *testing.T) {
 			want: Defaults{Spec: workshop.Spec{HubImage: "h:2", ProxyImage: "p:1", AdminUsers: []string{"ann", "bob"}}},
 		},
 		"a host is one workshop's alone": {file: "host: x.example.com\n", err: `no key "host"`},
+		"two images":                     {file: "image-stream: x\n", env: map[string]string{"WORKSHOPCTL_TERMINAL_IMAGE": "y"}, err: "leave one of them out"},
 		"unknown":                        {file: "domian: x\n", err: "did you mean domain?"},
 		"a map":                          {file: "auth: {kind: x}\n", err: "auth"},
 	} {

@@ -61,6 +61,9 @@ func LoadDefaults() (Defaults, error) {
 		}
 		s.set(&d.Spec, value)
 	}
+	if v.IsSet(FlagTerminalImage) && v.IsSet(FlagImageStream) {
+		return Defaults{}, fault.Usage("your defaults (%s, WORKSHOPCTL_*): %s and %s both say which image sessions run; leave one of them out", path, FlagTerminalImage, FlagImageStream)
+	}
 	return d, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -84,6 +85,13 @@ func (f *Factory) CompleteUsers(cmd *cobra.Command, args []string, _ string) ([]
 		}
 		slices.Sort(users)
 		return slices.Compact(users), nil
+	})
+}
+
+// CompleteStreamTags completes the tags of the project's image streams.
+func (f *Factory) CompleteStreamTags(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return f.complete(cmd, func(ctx context.Context, c *Cluster) ([]string, error) {
+		return image.NewStreams(c.Dynamic, c.Namespace).Tags(ctx)
 	})
 }
 

@@ -212,6 +212,13 @@ func (f *Factory) Cluster() (*Cluster, error) {
 	return &Cluster{Namespace: namespace, Config: config, Kubernetes: kube, Dynamic: dyn}, nil
 }
 
+// As returns a client that has a token in place of the person's credentials.
+func (c *Cluster) As(token string) (kubernetes.Interface, error) {
+	config := rest.AnonymousClientConfig(c.Config)
+	config.BearerToken = token
+	return kubernetes.NewForConfig(config)
+}
+
 // Records returns the store of the namespace's workshops.
 func (f *Factory) Records(c *Cluster) *record.Store {
 	return record.NewStore(c.Kubernetes, c.Namespace, f.Build.Version)

@@ -12,8 +12,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/workshopctl/workshopctl/pkg/capability"
 	"github.com/workshopctl/workshopctl/pkg/forward"
 	"github.com/workshopctl/workshopctl/pkg/hub"
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/session"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -43,6 +45,22 @@ func (c *Cluster) Hub(ctx context.Context, spec workshop.Spec) (client *hub.Clie
 		return hub.New(spec.URL(), token, http.DefaultClient), func() {}, nil
 	}
 	return nil, nil, err
+}
+
+// SessionImage finds out what a session of a workshop would run that starts
+// now.
+func (c *Cluster) SessionImage(ctx context.Context, i workshop.Image) (image.Session, error) {
+	if _, _, mayBeTag := i.StreamTag(); !mayBeTag {
+		return image.Named(i.Name), nil
+	}
+	has, err := capability.Discover(ctx, c.Kubernetes.Discovery().RESTClient())
+	switch {
+	case err != nil:
+		return image.Session{}, err
+	case !has.Image && i.Name != "":
+		return image.Named(i.Name), nil
+	}
+	return image.NewStreams(c.Dynamic, c.Namespace).Session(ctx, i)
 }
 
 // Sessions lists the sessions and volumes of a workshop.

@@ -79,11 +79,11 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		n := workshop.Names(r.Spec.Name)
 		item := Item{
 			Name: r.Spec.Name, Namespace: c.Namespace, URL: r.Spec.URL(), Revision: r.Revision(),
-			TerminalImage: r.Spec.TerminalImage, Auth: string(r.Spec.Auth),
+			TerminalImage: r.Spec.Image().String(), Auth: string(r.Spec.Auth),
 			Ready: ready(byName[n.Hub()]) && ready(byName[n.Proxy()]),
 		}
-		if image := rollout.TerminalImage(byName[n.Hub()]); image != "" {
-			item.TerminalImage = image
+		if image := rollout.TerminalImage(byName[n.Hub()]); image != (workshop.Image{}) {
+			item.TerminalImage = image.String()
 		}
 		if len(r.History) > 0 {
 			item.Deployed = r.History[len(r.History)-1].Time

@@ -18,6 +18,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/preflight"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/rollout"
@@ -85,7 +86,10 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 	if o.DryRun {
 		return nil
 	}
-	in := preflight.Input{Namespace: p.Namespace, Spec: p.Spec, Capabilities: p.Capabilities, Objects: p.Objects, Existing: !p.First}
+	if p.SessionErr != nil && !o.SkipImageCheck && p.imageIsNew() {
+		return p.SessionErr
+	}
+	in := preflight.Input{Namespace: p.Namespace, Spec: p.Spec, Session: p.Session, Capabilities: p.Capabilities, Objects: p.Objects, As: c.As, Existing: !p.First}
 	findings, err := preflight.Check(ctx, c.Kubernetes, in)
 	if err != nil {
 		return err
@@ -93,7 +97,7 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 	var errs []error
 	for _, finding := range findings {
 		if finding.Warning {
-			say.Warn("%s", strings.Join(slices.Concat([]string{finding.Error()}, finding.Evidence, []string{fault.Sentence(finding.Remedy)}), "\n  "))
+			say.Warn("%s", strings.Join(explained(&finding.Failure), "\n  "))
 			continue
 		}
 		errs = append(errs, &finding.Failure)
@@ -101,23 +105,60 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
+	if p.SessionErr != nil {
+		say.Warn("New sessions won't start: %s", strings.Join(explained(p.SessionErr), "\n  "))
+	}
 	if o.SkipImageCheck || !p.imageIsNew() {
 		return nil
 	}
-	say.Step("Checking that the cluster can pull %s", p.Spec.TerminalImage)
+	say.Step("Checking that the cluster can pull %s", p.imageInWords())
 	_, err = preflight.TerminalImage(ctx, c.Kubernetes, in, func(message string) { say.Detail("%s", message) })
 	say.Stop(err)
 	if err != nil {
-		return advise(p.Spec, withLog(ctx, c, err))
+		return advise(p.Spec, p.notStream(ctx, c, withLog(ctx, c, err)))
 	}
-	say.Done("The cluster can pull %s", p.Spec.TerminalImage)
+	say.Done("The cluster can pull %s", p.imageInWords())
 	return nil
+}
+
+// notStream says of a name that can't be pulled that no image stream has it.
+func (p *Plan) notStream(ctx context.Context, c *factory.Cluster, err error) error {
+	var failure *explain.Failure
+	tag, surely, ok := p.Spec.Image().StreamTag()
+	if !p.Capabilities.Image || p.Session.Tag != nil || !ok || surely || !errors.As(err, &failure) {
+		return err
+	}
+	line := fmt.Sprintf("project %s has no image stream %s, so this is the name of an image on a registry", p.Namespace, tag.Name)
+	// Who may not list them has to do without.
+	if tags, listErr := image.NewStreams(c.Dynamic, p.Namespace).Tags(ctx); listErr == nil && len(tags) > 0 {
+		line += "; its image stream tags: " + explain.Clean(strings.Join(tags, ", "))
+	}
+	failure.Evidence = append(failure.Evidence, line)
+	return err
+}
+
+// imageInWords is the image of new sessions as it was named, and what that
+// stands for.
+func (p *Plan) imageInWords() string {
+	if p.Session.Tag == nil {
+		return p.Spec.Image().String()
+	}
+	return fmt.Sprintf("%s (%s)", p.Spec.Image(), p.Session.Short())
+}
+
+// explained is an error with all that is known of it, a line each.
+func explained(err error) []string {
+	var f *explain.Failure
+	if !errors.As(err, &f) {
+		return []string{err.Error()}
+	}
+	return slices.Concat([]string{f.Error()}, f.Evidence, []string{fault.Sentence(f.Remedy)})
 }
 
 // imageIsNew says whether the cluster has yet to show that it can pull the
 // terminal image.
 func (p *Plan) imageIsNew() bool {
-	return p.First || p.Image != p.Spec.TerminalImage || p.Record.Spec.PullSecret != p.Spec.PullSecret
+	return p.First || p.Image != p.Spec.Image() || p.Record.Spec.PullSecret != p.Spec.PullSecret
 }
 
 // write saves the record, applies the objects and takes away what is no longer
@@ -264,7 +305,7 @@ func advise(spec workshop.Spec, err error) error {
 		{spec.TerminalImage, "--terminal-image"}, {spec.GatewayImage, "--gateway-image"},
 		{spec.HubImage, "--hub-image"}, {spec.ProxyImage, "--proxy-image"},
 	} {
-		if strings.Contains(said, i.image) && !strings.Contains(failure.Remedy, i.flag) {
+		if i.image != "" && strings.Contains(said, i.image) && !strings.Contains(failure.Remedy, i.flag) {
 			failure.Remedy = strings.TrimRight(failure.Remedy, ". ") + "; " + i.flag + " names another one"
 			break
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/choice"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	"github.com/workshopctl/workshopctl/pkg/explain"
 	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/render"
@@ -59,7 +60,12 @@ type Plan struct {
 	// Live is what exists of them.
 	Live apply.Live
 	// Image that new sessions get now, and who set it if it wasn't workshopctl.
-	Image, ImageManager string
+	Image        workshop.Image
+	ImageManager string
+	// Session is the image of a session that would start now with the Spec,
+	// and SessionErr why there is none.
+	Session    image.Session
+	SessionErr error
 	// TakeImage is true if the person named a terminal image.
 	TakeImage bool
 	// Notes for the person.
@@ -98,7 +104,8 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 		return nil, err
 	}
 	p.First = p.Record.Revision() == 0
-	if err := p.choose(f, r); err != nil {
+	streams := image.NewStreams(c.Dynamic, c.Namespace)
+	if err := p.choose(f, r, func() workshop.Image { return p.clusterImage(ctx, streams) }); err != nil {
 		return nil, err
 	}
 
@@ -116,6 +123,9 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 		return nil, p.failed(err)
 	}
 	p.keepImage()
+	if p.Session, p.SessionErr = p.sessionImage(ctx, streams); p.SessionErr != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if !p.First && p.Changed() && p.ForgetsSessions() {
 		p.Notes = append(p.Notes, "The hub has no volume for its database (--hub-storage-size 0): when it restarts for this change, it forgets the sessions that run, and their terminals end.")
 	}
@@ -129,14 +139,41 @@ func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Namespace: namespace, verb: r.Verb, Record: record.New(), First: true, Capabilities: capability.Set{Ingress: true}}
-	if err := p.choose(f, r); err != nil {
+	if err := p.choose(f, r, func() workshop.Image { return workshop.Image{} }); err != nil {
 		return nil, err
 	}
 	return p, p.render(f, r, nil)
 }
 
-// choose completes the Spec and checks it.
-func (p *Plan) choose(f *factory.Factory, r Request) error {
+// clusterImage is the terminal image that a cluster itself has to offer: the
+// one with its oc, which fits it.
+func (p *Plan) clusterImage(ctx context.Context, streams *image.Streams) workshop.Image {
+	cli := workshop.Image{Stream: "openshift/cli:latest"}
+	if !p.Capabilities.Image {
+		return workshop.Image{}
+	}
+	if _, err := streams.Session(ctx, cli); err != nil {
+		return workshop.Image{} // another cluster's habit, or not for everybody
+	}
+	p.Notes = append(p.Notes, fmt.Sprintf("Sessions run the cluster's own command line image, %s; --%s names another one.", cli, choice.FlagTerminalImage))
+	return cli
+}
+
+// sessionImage finds out what sessions will run.
+func (p *Plan) sessionImage(ctx context.Context, streams *image.Streams) (image.Session, error) {
+	switch {
+	case p.Capabilities.Image:
+		return streams.Session(ctx, p.Spec.Image())
+	case p.Spec.ImageStream != "":
+		return image.Session{}, &explain.Failure{Code: explain.ImageStreamNotFound, Object: "image stream " + p.Spec.ImageStream,
+			Cause: "the cluster has no image streams", Remedy: "name an image with --" + choice.FlagTerminalImage}
+	}
+	return image.Named(p.Spec.TerminalImage), nil
+}
+
+// choose completes the Spec and checks it. clusterImage is asked for the image
+// of sessions where nobody has named one.
+func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() workshop.Image) error {
 	images, err := image.Defaults(f.Build.GatewayImage)
 	if err != nil {
 		return err
@@ -158,6 +195,9 @@ func (p *Plan) choose(f *factory.Factory, r Request) error {
 		return err
 	}
 	spec.Name = r.Name
+	if (spec.Image() == workshop.Image{}) {
+		spec.SetImage(clusterImage())
+	}
 	spec = spec.WithDefaults(images)
 	if spec.Expose == "" {
 		spec.Expose = workshop.ExposeNone
@@ -201,18 +241,18 @@ func gatewayHint(spec workshop.Spec, err error) error {
 // keepImage keeps the image that new sessions get now, whoever set it, unless
 // the person named another one.
 func (p *Plan) keepImage() {
-	p.Image, p.ImageManager = p.Live.TerminalImage(p.Names())
-	switch {
-	case p.Image == "" || p.Image == p.Spec.TerminalImage:
+	p.Image, p.ImageManager = p.Live.Image(p.Names())
+	switch wanted := p.Spec.Image(); {
+	case p.Image == workshop.Image{} || p.Image == wanted:
 	case p.TakeImage && p.ImageManager != "":
-		p.Notes = append(p.Notes, fmt.Sprintf("The terminal image %s, which was set by %s, is replaced by %s.", p.Image, p.ImageManager, p.Spec.TerminalImage))
+		p.Notes = append(p.Notes, fmt.Sprintf("The terminal image %s, which was set by %s, is replaced by %s.", p.Image, p.ImageManager, wanted))
 	case !p.TakeImage:
 		by := ""
 		if p.ImageManager != "" {
 			by = " (set by " + p.ImageManager + ")"
 		}
 		p.Notes = append(p.Notes, fmt.Sprintf("The terminal image stays %s%s; --terminal-image changes it.", p.Image, by))
-		p.Spec.TerminalImage = p.Image
+		p.Spec.SetImage(p.Image)
 	}
 }
 

@@ -150,7 +150,7 @@ func History(ctx context.Context, f *factory.Factory, o *HistoryOptions) error {
 	return o.Format.Print(f.Out, map[string]any{"items": r.History}, names, func(bool) error {
 		t := output.Table{Header: []string{"REVISION", "AGE", "BY", "TERMINAL IMAGE", "COMMAND"}}
 		for _, revision := range r.History {
-			t.Add(fmt.Sprint(revision.Number), output.Age(revision.Time), revision.Author, revision.Spec.TerminalImage, revision.Cause)
+			t.Add(fmt.Sprint(revision.Number), output.Age(revision.Time), revision.Author, revision.Spec.Image().String(), revision.Cause)
 		}
 		return t.Write(f.Out)
 	})
@@ -247,7 +247,7 @@ func completeRevisions(f *factory.Factory, name *string) factory.Complete {
 	return f.CompleteRecord(name, func(r *record.Record) []string {
 		var out []string
 		for _, revision := range r.History {
-			out = append(out, fmt.Sprintf("%d\t%s", revision.Number, revision.Spec.TerminalImage))
+			out = append(out, fmt.Sprintf("%d\t%s", revision.Number, revision.Spec.Image()))
 		}
 		return out
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/session"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -99,17 +100,25 @@ func table(list []session.Session, wide, header bool) *output.Table {
 	if header {
 		t.Header = []string{"USER", "STATE", "AGE", "LAST ACTIVE", "IMAGE", "NODE", "REASON"}
 		if wide {
-			t.Header = append(t.Header, "POD", "VOLUME")
+			t.Header = append(t.Header, "DIGEST", "POD", "VOLUME")
 		}
 	}
 	for _, s := range list {
-		row := []string{s.User, string(s.State), output.Age(s.Created), output.Age(s.LastActivity), s.Image, s.Node, s.Reason}
+		row := []string{s.User, string(s.State), output.Age(s.Created), output.Age(s.LastActivity), named(s), s.Node, s.Reason}
 		if wide {
-			row = append(row, s.Pod, s.Volume)
+			row = append(row, image.ShortDigest(s.Digest), s.Pod, s.Volume)
 		}
 		t.Add(row...)
 	}
 	return t
+}
+
+// named is a session's image as a person would name it.
+func named(s session.Session) string {
+	if s.ImageStreamTag != "" {
+		return s.ImageStreamTag
+	}
+	return s.Image
 }
 
 // refresh is how often a watch asks the hub, which tells nobody of activity by

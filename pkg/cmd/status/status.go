@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,8 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/image"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/rollout"
 	"github.com/workshopctl/workshopctl/pkg/session"
@@ -79,8 +82,16 @@ type Status struct {
 	Ready     bool   `json:"ready"`
 	URL       string `json:"url,omitempty"`
 	Revision  int    `json:"revision"`
-	// TerminalImage that new sessions get.
+	// TerminalImage that new sessions get, as it was named.
 	TerminalImage string `json:"terminalImage"`
+	// ImageStreamTag that it is, with its project.
+	ImageStreamTag string `json:"imageStreamTag,omitempty"`
+	// TerminalImageReference is what their pods pull, and TerminalImageDigest
+	// its digest as far as the cluster knows it.
+	TerminalImageReference string `json:"terminalImageReference,omitempty"`
+	TerminalImageDigest    string `json:"terminalImageDigest,omitempty"`
+	// TerminalImageFailure is why new sessions get none.
+	TerminalImageFailure *explain.Failure `json:"terminalImageFailure,omitempty"`
 	// TerminalImageDeployed is the one of the last deploy, where somebody has
 	// set another one since.
 	TerminalImageDeployed string         `json:"terminalImageDeployed,omitempty"`
@@ -97,6 +108,8 @@ type Sessions struct {
 	ByState map[session.State]int `json:"byState"`
 	// OtherImage counts those that run another image than new ones get.
 	OtherImage int `json:"otherImage"`
+	// Digests of the images that sessions run, with their number.
+	Digests map[string]int `json:"digests,omitempty"`
 	// HubError is why the hub's part is missing.
 	HubError string `json:"hubError,omitempty"`
 }
@@ -139,13 +152,14 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 // read asks for everything at once.
 func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords bool) (Status, error) {
 	n := workshop.Names(r.Spec.Name)
-	s := Status{Name: r.Spec.Name, Namespace: c.Namespace, URL: r.Spec.URL(), Revision: r.Revision(), Spec: r.Spec, TerminalImage: r.Spec.TerminalImage}
+	s := Status{Name: r.Spec.Name, Namespace: c.Namespace, URL: r.Spec.URL(), Revision: r.Revision(), Spec: r.Spec, TerminalImage: r.Spec.Image().String()}
 	var (
 		snapshot rollout.Snapshot
 		overview session.Overview
 		hub      *appsv1.Deployment
 		secret   *corev1.Secret
 	)
+	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		snapshot, err = rollout.Status(ctx, c.Kubernetes, rollout.Target{Namespace: c.Namespace, Spec: r.Spec})
@@ -172,14 +186,17 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		return s, err
 	}
 	s.Ready, s.Parts = snapshot.Ready, snapshot.Parts
-	if live := rollout.TerminalImage(hub); live != "" && live != s.TerminalImage {
-		s.TerminalImage, s.TerminalImageDeployed = live, s.TerminalImage
+	if err := s.setImage(outer, c, hub); err != nil {
+		return s, err
 	}
-	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}}
+	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}, Digests: map[string]int{}}
 	for _, one := range overview.Sessions {
 		s.Sessions.ByState[one.State]++
-		if one.Image != "" && one.Image != s.TerminalImage {
+		if one.Image != "" && one.Image != s.TerminalImageReference {
 			s.Sessions.OtherImage++
+		}
+		if one.Digest != "" {
+			s.Sessions.Digests[one.Digest]++
 		}
 	}
 	if overview.HubError != nil {
@@ -194,6 +211,44 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		}
 	}
 	return s, nil
+}
+
+// setImage finds out what new sessions get.
+func (s *Status) setImage(ctx context.Context, c *factory.Cluster, hub *appsv1.Deployment) error {
+	now := s.Spec.Image()
+	if live := rollout.TerminalImage(hub); live != (workshop.Image{}) && live != now {
+		now = live
+		s.TerminalImage, s.TerminalImageDeployed = live.String(), s.TerminalImage
+	}
+	found, err := c.SessionImage(ctx, now)
+	if errors.As(err, &s.TerminalImageFailure) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.TerminalImageReference, s.TerminalImageDigest = found.Reference, found.Digest
+	if found.Tag != nil {
+		s.ImageStreamTag = found.Tag.String()
+	}
+	return nil
+}
+
+// image is what new sessions get, in a line.
+func (s Status) image() string {
+	line := s.TerminalImage
+	switch {
+	case s.TerminalImageFailure != nil:
+		line += " -> nothing: new sessions don't start"
+	case s.ImageStreamTag != "" && s.TerminalImageDigest != "":
+		line += " -> " + image.ShortDigest(s.TerminalImageDigest) + " (image stream tag)"
+	case s.ImageStreamTag != "":
+		line += " -> " + s.TerminalImageReference + " (image stream tag)"
+	}
+	if s.TerminalImageDeployed != "" {
+		line += " (deployed: " + s.TerminalImageDeployed + ")"
+	}
+	return line
 }
 
 func storage(volumes []session.Volume) Storage {
@@ -224,11 +279,7 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 	} else {
 		facts.Add("URL:", "none of its own; "+reword("workshopctl url --forward")+" opens a way in")
 	}
-	image := s.TerminalImage
-	if s.TerminalImageDeployed != "" {
-		image += " (deployed: " + s.TerminalImageDeployed + ")"
-	}
-	facts.Add("Terminal image:", image)
+	facts.Add("Terminal image:", s.image())
 	facts.Add("Sessions:", s.Sessions.line())
 	facts.Add("Storage:", s.Storage.line(s.Spec))
 	facts.Add("Login:", login(s.Spec))
@@ -246,7 +297,7 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 		return err
 	}
 	said := map[string]bool{} // one cause may keep several parts from getting ready
-	for _, p := range s.Parts {
+	for _, p := range slices.Concat(s.Parts, []rollout.Part{{Failure: s.TerminalImageFailure}}) {
 		if p.Failure == nil || said[p.Failure.Error()] {
 			continue
 		}

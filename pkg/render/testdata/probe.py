@@ -11,6 +11,7 @@ import sys
 
 from jupyterhub import orm, roles
 from jupyterhub.app import JupyterHub
+from jupyterhub.utils import maybe_future
 from kubernetes_asyncio.client import ApiClient, Configuration
 
 # What JupyterHub and traitlets complain about is a fault of the file.
@@ -26,9 +27,10 @@ async def main(path, names):
     app = JupyterHub()
     app.log.addHandler(Complaints(logging.WARNING))
     await app.initialize([f"--config={path}", "--JupyterHub.db_url=sqlite://"])
-    pods, claims = {}, {}
+    pods, claims, refused = {}, {}, {}
     # What goes to the API server, which is not what the models' to_dict says.
     serialize = ApiClient(Configuration()).sanitize_for_serialization
+    deleted_with_user = None
     for name in names:
         user = orm.User(name=name)
         app.db.add(user)
@@ -36,9 +38,15 @@ async def main(path, names):
         roles.assign_default_roles(app.db, entity=user)
         spawner = app.users[user].spawners[""]
         spawner.api_token, spawner.oauth_client_id = "TOKEN", f"jupyterhub-user-{name}"
+        deleted_with_user = spawner.delete_pvc
+        try:
+            await maybe_future(spawner.run_pre_spawn_hook())
+        except Exception as e:
+            # What JupyterHub shows to the user.
+            refused[name] = getattr(e, "jupyterhub_message", None) or repr(e)
+            continue
         pod = await spawner.get_pod_manifest()
         pods[name] = serialize(spawner.modify_pod_hook(spawner, pod))
-        deleted_with_user = spawner.delete_pvc
         if spawner.storage_pvc_ensure:
             claims[name] = serialize(spawner.get_pvc_manifest())
     return {
@@ -49,6 +57,7 @@ async def main(path, names):
         "pods": pods,
         "claims": claims,
         "claimsGoWithUsers": deleted_with_user,
+        **({"refused": refused} if refused else {}),
     }
 
 
