@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ingress turns Ingress objects into the configuration of an HAProxy
-// that it runs, and writes back to their status where they are reached.
+// Package ingress turns Ingress objects, and OpenShift's Routes, into the
+// configuration of an HAProxy that it runs, and writes back to their status
+// where they are reached.
 //
 // Translate makes a Model of the objects, Render makes HAProxy's files of the
 // Model, and proxy keeps an HAProxy running on those files. Run ties the three
 // to a cluster.
 //
-// A host with a tls entry is served over https only, and http leads there;
-// a host without one is served over http only.
+// The host of an Ingress with a tls entry is served over https only, and http
+// leads there; a host without one is served over http only.
+//
+// Routes are admitted, refused and served as OpenShift's router does, which is
+// an HAProxy, too. Left out are alternateBackends and their weights, wildcard
+// routes, which it refuses by default, cookies that tie a client to a pod,
+// spec.httpHeaders, and annotations other than the two timeouts.
 package ingress
 
 import (
@@ -17,9 +23,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
+	routev1 "github.com/openshift/api/route/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +35,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -50,6 +59,9 @@ type Config struct {
 	ClassName string
 	// Address is the IP written to status.loadBalancer.ingress.
 	Address string
+	// RouteDomain makes it serve Routes, too, in a cluster that has them. It
+	// is the domain of their hosts.
+	RouteDomain string
 	// Log receives a line for each event of interest. Nil discards them.
 	Log func(format string, args ...any)
 }
@@ -71,13 +83,18 @@ func Run(ctx context.Context, rc *rest.Config, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("ingress: %w", err)
 	}
-	if err := run(ctx, client, cfg); err != nil && ctx.Err() == nil {
+	routes, err := dynamic.NewForConfig(rc)
+	if err != nil {
+		return fmt.Errorf("ingress: %w", err)
+	}
+	if err := run(ctx, client, routes, cfg); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("ingress: %w", err)
 	}
 	return nil
 }
 
-func run(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+// run needs the second client only for Routes.
+func run(ctx context.Context, client kubernetes.Interface, routes dynamic.Interface, cfg Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if cfg.Log == nil {
@@ -86,7 +103,7 @@ func run(ctx context.Context, client kubernetes.Interface, cfg Config) error {
 	if err := ensureClass(ctx, client, cfg.ClassName); err != nil {
 		return err
 	}
-	c := &controller{client: client, cfg: cfg, reported: map[types.UID]string{}}
+	c := &controller{client: client, routes: routes, cfg: cfg, reported: map[types.UID]string{}}
 	broadcaster := record.NewBroadcaster(record.WithContext(context.WithoutCancel(ctx)))
 	defer broadcaster.Shutdown()
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
@@ -160,6 +177,7 @@ func ensureClass(ctx context.Context, client kubernetes.Interface, name string) 
 // controller reads the cluster, keeps HAProxy up to date and reports.
 type controller struct {
 	client   kubernetes.Interface
+	routes   dynamic.Interface
 	cfg      Config
 	events   record.EventRecorder
 	objects  func() (Objects, error)
@@ -198,12 +216,20 @@ func (c *controller) watch(ctx context.Context, changed chan<- struct{}) error {
 			}
 		}
 	}
+	listRoutes := func() ([]*routev1.Route, error) { return nil, nil }
+	if c.cfg.RouteDomain != "" {
+		var err error
+		if listRoutes, err = c.watchRoutes(ctx, handler); err != nil {
+			return err
+		}
+	}
 	c.objects = func() (o Objects, err error) {
-		var errs [4]error
+		var errs [5]error
 		o.Ingresses, errs[0] = ingresses.Lister().List(labels.Everything())
 		o.Services, errs[1] = services.Lister().List(labels.Everything())
 		o.EndpointSlices, errs[2] = endpoints.Lister().List(labels.Everything())
 		o.Secrets, errs[3] = certificates.Lister().List(labels.Everything())
+		o.Routes, errs[4] = listRoutes()
 		return o, errors.Join(errs[:]...)
 	}
 	return nil
@@ -220,8 +246,9 @@ func (c *controller) pass(ctx context.Context, p *proxy) error {
 	if err != nil {
 		return err
 	}
-	model, verdicts := Translate(objects, c.cfg.ClassName)
-	files := Render(model, Settings{HTTPPort: c.cfg.HTTPPort, HTTPSPort: c.cfg.HTTPSPort, DefaultCertificate: certificate})
+	model, verdicts, routeVerdicts := Translate(objects, c.cfg.ClassName, c.cfg.RouteDomain)
+	files := Render(model, Settings{HTTPPort: c.cfg.HTTPPort, HTTPSPort: c.cfg.HTTPSPort, DefaultCertificate: certificate,
+		Socket: filepath.Join(p.dir, "https.sock"), Routes: c.cfg.RouteDomain != ""})
 	if err := p.load(ctx, files); err != nil {
 		return err
 	}
@@ -229,6 +256,11 @@ func (c *controller) pass(ctx context.Context, p *proxy) error {
 	for _, v := range verdicts {
 		c.report(v)
 		if err := c.writeStatus(ctx, v); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	for _, v := range routeVerdicts {
+		if err := c.writeRouteStatus(ctx, v); err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, err)
 		}
 	}

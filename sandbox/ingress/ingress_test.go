@@ -20,17 +20,22 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-// start runs the controller on a client until the test ends.
-func start(t *testing.T, client kubernetes.Interface) Config {
+// start runs the controller on clients until the test ends, the second of
+// which is nil if there are no Routes.
+func start(t *testing.T, client kubernetes.Interface, routes dynamic.Interface) Config {
 	t.Helper()
 	needHAProxy(t)
 	cert, key := keyPair(t, "default.test")
 	cfg := Config{Dir: t.TempDir(), ClassName: "sandbox", Address: "192.0.2.7", CertPEM: filepath.Join(t.TempDir(), "default.pem")}
 	cfg.HTTPPort, cfg.HTTPSPort = freePorts(t)
+	if routes != nil {
+		cfg.RouteDomain = "apps.test"
+	}
 	if err := os.WriteFile(cfg.CertPEM, append(cert, key...), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +43,7 @@ func start(t *testing.T, client kubernetes.Interface) Config {
 	cfg.Log = log.logf
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, client, cfg) }()
+	go func() { ended <- run(ctx, client, routes, cfg) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -101,7 +106,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cfg := start(t, client)
+	cfg := start(t, client, nil)
 	get := func() (string, error) {
 		res, err := clientTo().Get(fmt.Sprintf("http://a.test:%d/", cfg.HTTPPort))
 		if err != nil {
@@ -193,7 +198,7 @@ func kill(t *testing.T, dir string) {
 
 func TestClassOfAnother(t *testing.T) {
 	client := fake.NewClientset(&networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "sandbox"}, Spec: networkingv1.IngressClassSpec{Controller: "k8s.io/ingress-nginx"}})
-	if err := run(t.Context(), client, Config{ClassName: "sandbox", Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "k8s.io/ingress-nginx") {
+	if err := run(t.Context(), client, nil, Config{ClassName: "sandbox", Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "k8s.io/ingress-nginx") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import "time"
 // strings in it are safe to write into a configuration.
 type Model struct {
 	Rules        []Rule
+	Passthrough  []Passthrough
 	Backends     []Backend
 	Certificates []Certificate
 }
@@ -19,13 +20,23 @@ type Rule struct {
 	// for requests that no other host matches.
 	Host string
 	// Path begins with a slash. It matches itself and what is below it, or
-	// itself alone if Exact.
+	// itself alone if Exact, or what is below it alone if it ends with a slash.
 	Path  string
 	Exact bool
-	// TLS serves the rule over https and makes http lead there. Without it
-	// the rule is served over http alone.
-	TLS bool
-	// Backend is the name of one of Model.Backends.
+	// HTTP and HTTPS say over which of them the rule is served.
+	HTTP, HTTPS bool
+	// Redirect is the status by which http leads to https. Zero is for rules
+	// of which http knows nothing, or that it serves.
+	Redirect int
+	// Backend is the name of one of Model.Backends. A rule that isn't served
+	// over either needs none.
+	Backend string
+}
+
+// Passthrough leads TLS connections for a host to a backend as they are: the
+// backend shows its own certificate.
+type Passthrough struct {
+	Host    string
 	Backend string
 }
 
@@ -37,6 +48,12 @@ type Backend struct {
 	// Timeout is how long a server may stay silent, TunnelTimeout how long an
 	// open websocket may. Zero means DefaultTimeout.
 	Timeout, TunnelTimeout time.Duration
+	// Passthrough is set for those that a Passthrough leads to.
+	Passthrough bool
+	// Encrypted servers speak https. What they show is checked if there is an
+	// authority to check it with, in PEM.
+	Encrypted bool
+	Authority []byte
 }
 
 // DefaultTimeout cuts silent connections, websockets too, as the most common

@@ -191,16 +191,16 @@ func TestProxyRoutes(t *testing.T) {
 	}
 	m.Backends = append(m.Backends, Backend{Name: "n_none"}, Backend{Name: "n_dead", Servers: []string{"127.0.0.1:1"}})
 	m.Rules = []Rule{
-		{Host: "a.test", Path: "/", Backend: "n_a"},
-		{Host: "a.test", Path: "/api", Backend: "n_api"},
-		{Host: "a.test", Path: "/api/exact", Exact: true, Backend: "n_exact"},
-		{Host: "only.a.test", Path: "/only", Backend: "n_a"},
-		{Host: "*.a.test", Path: "/", Backend: "n_wild"},
-		{Host: "none.test", Path: "/", Backend: "n_none"},
-		{Host: "dead.test", Path: "/", Backend: "n_dead"},
-		{Host: "tls.test", Path: "/", TLS: true, Backend: "n_a"},
-		{Host: "own.test", Path: "/", TLS: true, Backend: "n_own"},
-		{Path: "/any", Backend: "n_any"},
+		{Host: "a.test", Path: "/", HTTP: true, Backend: "n_a"},
+		{Host: "a.test", Path: "/api", HTTP: true, Backend: "n_api"},
+		{Host: "a.test", Path: "/api/exact", Exact: true, HTTP: true, Backend: "n_exact"},
+		{Host: "only.a.test", Path: "/only", HTTP: true, Backend: "n_a"},
+		{Host: "*.a.test", Path: "/", HTTP: true, Backend: "n_wild"},
+		{Host: "none.test", Path: "/", HTTP: true, Backend: "n_none"},
+		{Host: "dead.test", Path: "/", HTTP: true, Backend: "n_dead"},
+		{Host: "tls.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "n_a"},
+		{Host: "own.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "n_own"},
+		{Path: "/any", HTTP: true, Backend: "n_any"},
 	}
 	p.serve(t, m)
 	redirect := fmt.Sprintf("308 https://tls.test:%d/x?y=%%20z", p.settings.HTTPSPort)
@@ -240,7 +240,7 @@ func TestProxyRoutes(t *testing.T) {
 
 func TestProxyReplacesForwardedHeaders(t *testing.T) {
 	p := newTestProxy(t)
-	p.serve(t, Model{Rules: []Rule{{Host: "a.test", Path: "/", TLS: true, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}})
+	p.serve(t, Model{Rules: []Rule{{Host: "a.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}})
 	lies := http.Header{}
 	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Real-Ip"} {
 		lies.Set(h, "lie")
@@ -273,20 +273,10 @@ func echo(ctx context.Context, c *websocket.Conn, message string) error {
 	return nil
 }
 
-// TestProxyReload: open websockets live on and no request fails while the
-// configuration changes.
-func TestProxyReload(t *testing.T) {
-	p := newTestProxy(t)
-	addr := server(t, "a")
-	model := func(timeout time.Duration) Model {
-		return Model{Rules: []Rule{{Host: "a.test", Path: "/", TLS: true, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{addr}, Timeout: timeout}}}
-	}
-	p.serve(t, model(0))
-	ws := p.dial(t, "a.test")
-	if err := echo(t.Context(), ws, "before"); err != nil {
-		t.Fatal(err)
-	}
-
+// requests makes one after the other until the function it returns is called,
+// which tells of the first that failed.
+func (p *testProxy) requests(t *testing.T, hostAndPath string) func() error {
+	t.Helper()
 	stop, failed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		var err error
@@ -300,7 +290,7 @@ func TestProxyReload(t *testing.T) {
 				return
 			default:
 			}
-			res, e := p.client.Get(p.url("https", "a.test/"))
+			res, e := p.client.Get(p.url("https", hostAndPath))
 			if e != nil {
 				err = fmt.Errorf("request %d: %w", n, e)
 				return
@@ -311,14 +301,34 @@ func TestProxyReload(t *testing.T) {
 			}
 		}
 	}()
+	return func() error {
+		close(stop)
+		return <-failed
+	}
+}
+
+// TestProxyReload: open websockets live on and no request fails while the
+// configuration changes.
+func TestProxyReload(t *testing.T) {
+	p := newTestProxy(t)
+	addr := server(t, "a")
+	model := func(timeout time.Duration) Model {
+		return Model{Rules: []Rule{{Host: "a.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{addr}, Timeout: timeout}}}
+	}
+	p.serve(t, model(0))
+	ws := p.dial(t, "a.test")
+	if err := echo(t.Context(), ws, "before"); err != nil {
+		t.Fatal(err)
+	}
+
+	ended := p.requests(t, "a.test/")
 	for n := range 5 {
 		p.serve(t, model(time.Duration(n+1)*time.Minute))
 		if err := echo(t.Context(), ws, fmt.Sprintf("after reload %d", n+1)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	close(stop)
-	if err := <-failed; err != nil {
+	if err := ended(); err != nil {
 		t.Error(err)
 	}
 	if dirs, _ := filepath.Glob(filepath.Join(p.dir, "conf-*")); len(dirs) != 1 {
@@ -332,7 +342,7 @@ func TestProxyReload(t *testing.T) {
 
 func TestProxyCutsSilentWebsockets(t *testing.T) {
 	p := newTestProxy(t)
-	p.serve(t, Model{Rules: []Rule{{Host: "a.test", Path: "/", TLS: true, Backend: "n_a"}},
+	p.serve(t, Model{Rules: []Rule{{Host: "a.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "n_a"}},
 		Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}, TunnelTimeout: 50 * time.Millisecond}}})
 	ws := p.dial(t, "a.test")
 	if _, _, err := ws.Read(t.Context()); err == nil {
@@ -342,7 +352,7 @@ func TestProxyCutsSilentWebsockets(t *testing.T) {
 
 func TestProxyKeepsWhatWorks(t *testing.T) {
 	p := newTestProxy(t)
-	good := Render(Model{Rules: []Rule{{Path: "/", Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}}, p.settings)
+	good := Render(Model{Rules: []Rule{{Path: "/", HTTP: true, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}}, p.settings)
 	if err := p.load(t.Context(), good); err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +371,7 @@ func TestProxyKeepsWhatWorks(t *testing.T) {
 // TestProxyDies: a killed master is noticed, and the next load serves again.
 func TestProxyDies(t *testing.T) {
 	p := newTestProxy(t)
-	m := Model{Rules: []Rule{{Path: "/", Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}}
+	m := Model{Rules: []Rule{{Path: "/", HTTP: true, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}}
 	p.serve(t, m)
 	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)

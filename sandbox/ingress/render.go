@@ -5,7 +5,9 @@ package ingress
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,6 +18,11 @@ type Settings struct {
 	// DefaultCertificate is the PEM text of certificate, chain and key that
 	// is shown for hosts without one of their own.
 	DefaultCertificate []byte
+	// Socket is a file for HAProxy's own use, outside of its configuration.
+	Socket string
+	// Routes is set in a cluster that has them. What isn't there is answered
+	// as OpenShift's router does.
+	Routes bool
 }
 
 // Names of the files that Render makes; certificates are beside them.
@@ -23,12 +30,13 @@ const (
 	fileConfig       = "haproxy.cfg"
 	fileHosts        = "hosts.map"
 	fileCertificates = "certificates.list"
+	filePassthrough  = "passthrough.map"
 	fileDefaultCert  = "default.pem"
 )
 
-// redirect stands in for a backend's name where http leads to https. No
-// backend is called so: their names have underscores.
-const redirect = "to-https"
+// redirect, with a status, stands in for a backend's name where http leads to
+// https. No backend is called so: their names have underscores.
+const redirect = "to-https-"
 
 // anyHost is the site of rules without a host.
 const anyHost = "*"
@@ -41,6 +49,7 @@ func Render(m Model, s Settings) map[string][]byte {
 	slices.SortStableFunc(rules, precedence)
 
 	var hosts, certificates, http, https, backends strings.Builder
+	redirects := map[int]bool{}
 	last := ""
 	for _, r := range rules {
 		if r.Host != "" && r.Host != last {
@@ -48,12 +57,20 @@ func Render(m Model, s Settings) map[string][]byte {
 			last = r.Host
 		}
 		condition := condition(r)
-		if r.TLS {
-			fmt.Fprintf(&http, setBackend, redirect, condition)
-			fmt.Fprintf(&https, setBackend, r.Backend, condition)
-		} else {
+		switch {
+		case r.HTTP:
 			fmt.Fprintf(&http, setBackend, r.Backend, condition)
+		case r.Redirect != 0:
+			redirects[r.Redirect] = true
+			fmt.Fprintf(&http, setBackend, redirect+strconv.Itoa(r.Redirect), condition)
 		}
+		if r.HTTPS {
+			fmt.Fprintf(&https, setBackend, r.Backend, condition)
+		}
+	}
+	for _, status := range slices.Sorted(maps.Keys(redirects)) {
+		fmt.Fprintf(&http, "  http-request redirect location https://%%[var(txn.host)]%s%%[capture.req.uri] code %d if { var(txn.backend) -m str %s%[2]d }\n",
+			portSuffix(s.HTTPSPort), status, redirect)
 	}
 	files[fileHosts] = []byte(hosts.String())
 
@@ -69,13 +86,38 @@ func Render(m Model, s Settings) map[string][]byte {
 
 	for _, b := range sortedBy(m.Backends, func(b Backend) string { return b.Name }) {
 		fmt.Fprintf(&backends, "\nbackend %s\n  balance leastconn\n", b.Name)
+		if b.Passthrough {
+			fmt.Fprintln(&backends, "  mode tcp")
+		}
 		fmt.Fprintf(&backends, "  timeout server %s\n  timeout tunnel %s\n", milliseconds(b.Timeout), milliseconds(b.TunnelTimeout))
+		options := ""
+		switch {
+		case b.Encrypted && len(b.Authority) > 0:
+			file := b.Name + ".ca"
+			files[file] = b.Authority
+			options = " ssl verify required ca-file " + file
+		case b.Encrypted:
+			options = " ssl verify none"
+		}
 		for i, server := range b.Servers {
-			fmt.Fprintf(&backends, "  server s%d %s\n", i+1, server)
+			fmt.Fprintf(&backends, "  server s%d %s%s\n", i+1, server, options)
 		}
 	}
 
-	files[fileConfig] = fmt.Appendf(nil, configuration, s.HTTPPort, http.String(), portSuffix(s.HTTPSPort), s.HTTPSPort, https.String(), backends.String())
+	frontend := fmt.Sprintf(ownPort, s.HTTPSPort)
+	if len(m.Passthrough) > 0 {
+		var passthrough strings.Builder
+		for _, p := range sortedBy(m.Passthrough, func(p Passthrough) string { return p.Host }) {
+			fmt.Fprintln(&passthrough, p.Host, p.Backend)
+		}
+		files[filePassthrough] = []byte(passthrough.String())
+		frontend = fmt.Sprintf(sharedPort, s.HTTPSPort, s.Socket)
+	}
+	missing, nowhere := "", noIngress
+	if s.Routes {
+		missing, nowhere = notAvailable, noRoute
+	}
+	files[fileConfig] = fmt.Appendf(nil, configuration, missing, s.HTTPPort, http.String(), frontend, https.String(), nowhere, backends.String())
 	return files
 }
 
@@ -99,6 +141,8 @@ func condition(r Rule) string {
 		return c + fmt.Sprintf(" { path -m str %s }", r.Path)
 	case r.Path == "/":
 		return c
+	case strings.HasSuffix(r.Path, "/"):
+		return c + fmt.Sprintf(" { path -m beg %s }", r.Path)
 	default:
 		return c + fmt.Sprintf(" { path,concat(/) -m beg %s/ }", r.Path)
 	}
@@ -161,18 +205,52 @@ defaults
   timeout http-request 10s
   timeout http-keep-alive 60s
   default_backend nowhere
-
+%s
 frontend http
   bind *:%d
 ` + site + forwarded + `  http-request set-header X-Forwarded-Proto http
-%s  http-request redirect location https://%%[var(txn.host)]%s%%[capture.req.uri] code 308 if { var(txn.backend) -m str ` + redirect + ` }
-  use_backend %%[var(txn.backend)] if { var(txn.backend) -m found }
+%s  use_backend %%[var(txn.backend)] if { var(txn.backend) -m found }
 
-frontend https
-  bind *:%d ssl crt-list ` + fileCertificates + ` alpn http/1.1
-` + site + forwarded + `  http-request set-header X-Forwarded-Proto https
+%s` + site + forwarded + `  http-request set-header X-Forwarded-Proto https
 %s  use_backend %%[var(txn.backend)] if { var(txn.backend) -m found }
 
 backend nowhere
-  http-request return status 404 content-type text/plain string "no Ingress serves this host and path\n"
+  http-request return %s
 %s`
+
+// tlsOptions are those of the frontend that shows certificates.
+const tlsOptions = " ssl crt-list " + fileCertificates + " alpn http/1.1"
+
+// ownPort is how https is reached by itself.
+const ownPort = `frontend https
+  bind *:%d` + tlsOptions + `
+`
+
+// sharedPort leads the connections for some hosts elsewhere as they are, and
+// the others on to https, which still learns the client's address. The way
+// there has no limit of its own.
+const sharedPort = `frontend tls
+  bind *:%d
+  mode tcp
+  tcp-request inspect-delay 5s
+  tcp-request content accept if { req.ssl_hello_type 1 }
+  use_backend %%[req.ssl_sni,lower,map_str(` + filePassthrough + `)] if { req.ssl_sni,lower,map_str(` + filePassthrough + `) -m found }
+  default_backend https
+
+backend https
+  mode tcp
+  timeout tunnel 24d
+  server https unix@%[2]s send-proxy-v2
+
+frontend https
+  bind unix@%[2]s accept-proxy` + tlsOptions + `
+`
+
+// What is answered where nothing is served.
+const (
+	noIngress = `status 404 content-type text/plain string "no Ingress serves this host and path\n"`
+	noRoute   = "status 503 default-errorfiles"
+	// notAvailable has the words of OpenShift's page.
+	notAvailable = `  http-error status 503 content-type text/html string "<html><body><h1>Application is not available</h1><p>The application is currently not serving requests at this endpoint. It may not have been started or is still starting.</p></body></html>"
+`
+)

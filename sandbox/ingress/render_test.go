@@ -19,13 +19,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestRenderGolden(t *testing.T) {
 	m := Model{
 		Rules: []Rule{
-			{Host: "b.test", Path: "/", Backend: "a_b_web_http"},
-			{Host: "a.test", Path: "/", TLS: true, Backend: "a_x_web_http"},
-			{Host: "a.test", Path: "/api", TLS: true, Backend: "a_x_api_80"},
-			{Host: "a.test", Path: "/api", Exact: true, TLS: true, Backend: "a_x_web_http"},
-			{Host: "a.test", Path: "/api/open", Backend: "a_x_api_80"},
-			{Host: "*.a.test", Path: "/", TLS: true, Backend: "a_w_web_http"},
-			{Path: "/", Backend: "a_default_web_http"},
+			{Host: "b.test", Path: "/", HTTP: true, Backend: "a_b_web_http"},
+			{Host: "a.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "a_x_web_http"},
+			{Host: "a.test", Path: "/api", HTTPS: true, Redirect: 308, Backend: "a_x_api_80"},
+			{Host: "a.test", Path: "/api", Exact: true, HTTPS: true, Redirect: 308, Backend: "a_x_web_http"},
+			{Host: "a.test", Path: "/api/open", HTTP: true, Backend: "a_x_api_80"},
+			{Host: "*.a.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "a_w_web_http"},
+			{Path: "/", HTTP: true, Backend: "a_default_web_http"},
 		},
 		Backends: []Backend{
 			{Name: "a_x_web_http", Servers: []string{"10.0.0.1:8000", "[fd00::1]:8000"}, Timeout: time.Hour, TunnelTimeout: 2 * time.Hour},
@@ -41,18 +41,24 @@ func TestRenderGolden(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(&got, "=== %s\n%s", name, files[name])
 	}
-	golden := filepath.Join("testdata", "render.golden")
+	golden(t, "render.golden", got.String())
+}
+
+// golden compares with a file of testdata.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	file = filepath.Join("testdata", file)
 	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.String() != string(want) {
-		t.Errorf("run with -update to accept this:\n%s", got.String())
+	if got != string(want) {
+		t.Errorf("run with -update to accept this:\n%s", got)
 	}
 }
 
@@ -60,7 +66,7 @@ func TestRenderGolden(t *testing.T) {
 // or HAProxy would be reloaded for no reason.
 func TestRenderIsStable(t *testing.T) {
 	m := Model{
-		Rules:        []Rule{{Host: "a.test", Path: "/a", Backend: "x_1"}, {Host: "a.test", Path: "/b", Backend: "x_2"}, {Host: "b.test", Path: "/", Backend: "x_1"}},
+		Rules:        []Rule{{Host: "a.test", Path: "/a", HTTP: true, Backend: "x_1"}, {Host: "a.test", Path: "/b", HTTP: true, Backend: "x_2"}, {Host: "b.test", Path: "/", HTTP: true, Backend: "x_1"}},
 		Backends:     []Backend{{Name: "x_1"}, {Name: "x_2"}},
 		Certificates: []Certificate{{Name: "x_a", Hosts: []string{"a.test", "b.test"}}, {Name: "x_b", Hosts: []string{"b.test"}}},
 	}

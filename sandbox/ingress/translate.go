@@ -5,15 +5,20 @@ package ingress
 import (
 	"bytes"
 	"cmp"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	routev1 "github.com/openshift/api/route/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -26,6 +31,7 @@ type Objects struct {
 	Services       []*corev1.Service
 	EndpointSlices []*discoveryv1.EndpointSlice
 	Secrets        []*corev1.Secret
+	Routes         []*routev1.Route
 }
 
 // Verdict says what became of one Ingress of our class.
@@ -61,9 +67,12 @@ const (
 const maxTimeout = 24 * 24 * time.Hour
 
 // Translate makes a Model of the Ingresses of className and of those that name
-// no class. A host belongs to the namespace of the oldest Ingress that names
-// it; a host and path belong to the oldest Ingress that names both.
-func Translate(o Objects, className string) (Model, []Verdict) {
+// no class, and of the Routes. A host belongs to the namespace of the oldest
+// Ingress that names it; a host and path belong to the oldest Ingress that
+// names both. Routes get what no Ingress has, by rules of their own.
+//
+// routeDomain is what the host of a Route ends in if it has a subdomain alone.
+func Translate(o Objects, className, routeDomain string) (Model, []Verdict, []RouteVerdict) {
 	ours := slices.DeleteFunc(slices.Clone(o.Ingresses), func(i *networkingv1.Ingress) bool {
 		return !hasClass(i, className) || i.DeletionTimestamp != nil
 	})
@@ -80,7 +89,7 @@ func Translate(o Objects, className string) (Model, []Verdict) {
 		verdicts = append(verdicts, Verdict{Ingress: i, Served: len(t.model.Rules) > before, Problems: t.problems})
 	}
 	t.spreadTLS()
-	return t.model, verdicts
+	return t.model, verdicts, t.routes(routeDomain)
 }
 
 // spreadTLS gives https to all rules of a host if one of them has it: pages
@@ -88,10 +97,12 @@ func Translate(o Objects, className string) (Model, []Verdict) {
 func (t *translator) spreadTLS() {
 	secure := map[string]bool{}
 	for _, r := range t.model.Rules {
-		secure[r.Host] = secure[r.Host] || r.TLS
+		secure[r.Host] = secure[r.Host] || r.HTTPS
 	}
 	for i := range t.model.Rules {
-		t.model.Rules[i].TLS = secure[t.model.Rules[i].Host]
+		if r := &t.model.Rules[i]; secure[r.Host] {
+			r.HTTP, r.HTTPS, r.Redirect = false, true, http.StatusPermanentRedirect
+		}
 	}
 }
 
@@ -130,7 +141,7 @@ func (t *translator) ingress(i *networkingv1.Ingress) {
 			return
 		}
 		backend := t.backend(i, b.Service, timeout, tunnel)
-		t.model.Rules = append(t.model.Rules, Rule{Host: host, Path: path, Exact: exact, TLS: hasTLS(i, host), Backend: backend})
+		t.model.Rules = append(t.model.Rules, Rule{Host: host, Path: path, Exact: exact, HTTP: true, HTTPS: hasTLS(i, host), Backend: backend})
 	}
 	for _, r := range i.Spec.Rules {
 		host := strings.ToLower(r.Host)
@@ -220,13 +231,18 @@ func (t *translator) servers(namespace string, backend *networkingv1.IngressServ
 	if k < 0 {
 		return nil
 	}
+	return t.endpoints(namespace, backend.Name, func(p discoveryv1.EndpointPort) bool { return p.Name == nil || *p.Name == ports[k].Name })
+}
+
+// endpoints lists those of a Service that are ready, at the ports that match.
+func (t *translator) endpoints(namespace, service string, match func(discoveryv1.EndpointPort) bool) []string {
 	var servers []string
 	for _, slice := range t.objects.EndpointSlices {
-		if slice.Namespace != namespace || slice.Labels[discoveryv1.LabelServiceName] != backend.Name || slice.AddressType == discoveryv1.AddressTypeFQDN {
+		if slice.Namespace != namespace || slice.Labels[discoveryv1.LabelServiceName] != service || slice.AddressType == discoveryv1.AddressTypeFQDN {
 			continue
 		}
 		for _, p := range slice.Ports {
-			if p.Port == nil || (p.Name != nil && *p.Name != ports[k].Name) {
+			if p.Port == nil || !match(p) {
 				continue
 			}
 			for _, e := range slice.Endpoints {
@@ -288,10 +304,46 @@ func (t *translator) keyPair(namespace, name string) ([]byte, error) {
 		return nil, fmt.Errorf("there is no Secret %q of type %s", name, corev1.SecretTypeTLS)
 	}
 	cert, key := t.objects.Secrets[k].Data[corev1.TLSCertKey], t.objects.Secrets[k].Data[corev1.TLSPrivateKeyKey]
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
+	text, err := certificateText(cert, key)
+	if err != nil {
 		return nil, fmt.Errorf("the Secret %q: %w", name, err)
 	}
-	return bytes.Join([][]byte{bytes.TrimSpace(cert), bytes.TrimSpace(key), nil}, []byte("\n")), nil
+	return text, nil
+}
+
+// certificateText checks a certificate with its chain and its key, and returns
+// them in one PEM text with nothing else in it. One that HAProxy refuses would
+// take all others down with it.
+func certificateText(certificate, key []byte) ([]byte, error) {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	for _, der := range pair.Certificate {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < 2048 {
+			return nil, fmt.Errorf("the key of %q has %d bits, fewer than 2048", c.Subject, k.N.BitLen())
+		}
+		switch c.SignatureAlgorithm {
+		case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
+			return nil, fmt.Errorf("the signature of %q is %s, which is no longer safe", c.Subject, c.SignatureAlgorithm)
+		}
+		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
+			return nil, err
+		}
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: der}); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), nil
 }
 
 // timeouts reads the annotations; zero is the default.
@@ -313,10 +365,10 @@ func (t *translator) timeouts(i *networkingv1.Ingress) (timeout, tunnel time.Dur
 	return timeout, tunnel
 }
 
-var timeoutPattern = regexp.MustCompile(`^([0-9]{1,9})(us|ms|s|m|h|d)?$`)
+var timeoutPattern = regexp.MustCompile(`^([1-9][0-9]*)(us|ms|s|m|h|d)?$`)
 
 // parseTimeout reads HAProxy's notation: a number and a unit, milliseconds if
-// there is none.
+// there is none. What is longer than HAProxy can count becomes maxTimeout.
 func parseTimeout(s string) (time.Duration, error) {
 	m := timeoutPattern.FindStringSubmatch(s)
 	if m == nil {
@@ -324,11 +376,8 @@ func parseTimeout(s string) (time.Duration, error) {
 	}
 	unit := map[string]time.Duration{"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond,
 		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[2]]
-	n, err := strconv.Atoi(m[1])
-	if err != nil {
-		return 0, err
-	}
-	if n > int(maxTimeout/unit) {
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil || n > int64(maxTimeout/unit) { // the pattern leaves no other error than too large
 		return maxTimeout, nil
 	}
 	d := time.Duration(n) * unit

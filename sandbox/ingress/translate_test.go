@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -110,7 +111,7 @@ func summary(r Rule) string {
 	if r.Exact {
 		s += " exact"
 	}
-	if r.TLS {
+	if r.HTTPS && r.Redirect == http.StatusPermanentRedirect {
 		s += " tls"
 	}
 	return s + " -> " + r.Backend
@@ -170,7 +171,7 @@ func TestTranslateRules(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m, verdicts := Translate(Objects{Ingresses: tt.ingresses}, "sandbox")
+			m, verdicts, _ := Translate(Objects{Ingresses: tt.ingresses}, "sandbox", "")
 			var rules, problems, unserved []string
 			for _, r := range m.Rules {
 				rules = append(rules, summary(r))
@@ -224,7 +225,7 @@ func TestTranslateServers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.objects.Ingresses = []*networkingv1.Ingress{ing("a", "x", 1, "a.test", "/", func(i *networkingv1.Ingress) { i.Spec.Rules[0].HTTP.Paths[0].Backend = tt.port })}
-			m, _ := Translate(tt.objects, "sandbox")
+			m, _, _ := Translate(tt.objects, "sandbox", "")
 			if len(m.Backends) != 1 || !slices.Equal(m.Backends[0].Servers, tt.want) {
 				t.Errorf("got %+v, want the servers %q", m.Backends, tt.want)
 			}
@@ -257,7 +258,7 @@ func TestTranslateTimeouts(t *testing.T) {
 			if tt.tunnel != "" {
 				annotated(annotationTunnelTimeout, tt.tunnel)(i)
 			}
-			m, verdicts := Translate(Objects{Ingresses: []*networkingv1.Ingress{i}}, "sandbox")
+			m, verdicts, _ := Translate(Objects{Ingresses: []*networkingv1.Ingress{i}}, "sandbox", "")
 			if b := m.Backends[0]; b.Timeout != tt.timeout || b.TunnelTimeout != tt.wantTo {
 				t.Errorf("got %v and %v, want %v and %v", b.Timeout, b.TunnelTimeout, tt.timeout, tt.wantTo)
 			}
@@ -291,7 +292,7 @@ func TestTranslateCertificates(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m, verdicts := Translate(Objects{Ingresses: tt.ingresses, Secrets: tt.secrets}, "sandbox")
+			m, verdicts, _ := Translate(Objects{Ingresses: tt.ingresses, Secrets: tt.secrets}, "sandbox", "")
 			var got []string
 			for _, c := range m.Certificates {
 				got = append(got, c.Name+" "+strings.Join(c.Hosts, ","))
@@ -319,8 +320,8 @@ func FuzzTranslate(f *testing.F) {
 	f.Add("a.test\n", "/a'\"$HOME\\", "-1", "1d ")
 	f.Fuzz(func(t *testing.T, host, path, read, tunnel string) {
 		i := ing("a", "x", 1, host, path, annotated(annotationReadTimeout, read), annotated(annotationTunnelTimeout, tunnel))
-		m, _ := Translate(Objects{Ingresses: []*networkingv1.Ingress{i}}, "sandbox")
-		plain, _ := Translate(Objects{Ingresses: []*networkingv1.Ingress{ing("a", "x", 1, "a.test", "/p")}}, "sandbox")
+		m, _, _ := Translate(Objects{Ingresses: []*networkingv1.Ingress{i}}, "sandbox", "")
+		plain, _, _ := Translate(Objects{Ingresses: []*networkingv1.Ingress{ing("a", "x", 1, "a.test", "/p")}}, "sandbox", "")
 		if len(m.Rules) == 0 {
 			return
 		}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/workshopctl/workshopctl/sandbox/host"
+	"github.com/workshopctl/workshopctl/sandbox/imagestream"
 )
 
 // Prepare writes certificates, kubeconfigs and configuration. Certificates
@@ -139,7 +140,8 @@ func (n node) files() map[string]string {
 	files[n.etc("Corefile")] = n.corefile()
 	files[n.etc("resolv.conf")] = "nameserver " + Address + "\n"
 	files[n.etc("registry-password")] = registryPassword + "\n"
-	for name, port := range map[string]int{RegistryHost: registryPort, PrivateRegistryHost: privateRegistryPort} {
+	// Image streams name their images in OpenShift's own registry.
+	for name, port := range map[string]int{RegistryHost: registryPort, PrivateRegistryHost: privateRegistryPort, imagestream.Registry: registryPort} {
 		files[n.state("certs.d", name, "hosts.toml")] = registryHosts(port)
 	}
 	return files
