@@ -377,8 +377,8 @@ func parseTimeout(s string) (time.Duration, error) {
 	unit := map[string]time.Duration{"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond,
 		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[2]]
 	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil || n > int64(maxTimeout/unit) { // the pattern leaves no other error than too large
-		return maxTimeout, nil
+	if err != nil || n > int64(maxTimeout/unit) {
+		return maxTimeout, nil //nolint:nilerr // the pattern leaves no other error than too large
 	}
 	d := time.Duration(n) * unit
 	if d < time.Millisecond {
