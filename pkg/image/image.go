@@ -7,6 +7,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -79,6 +80,53 @@ func (n Name) String() string {
 		s += "@" + n.Digest
 	}
 	return s
+}
+
+// In is the name that an image's copy has in a registry, which may be one with
+// a path ("registry.example.com/team"). Of its own path only the last part
+// stays: some registries, OpenShift's among them, have room for two.
+func (n Name) In(registry string) Name {
+	host, prefix, _ := strings.Cut(registry, "/")
+	n.Registry, n.Repository = host, path.Join(prefix, path.Base(n.Repository))
+	return n
+}
+
+// CopiesIn returns the names of a release's images as copied to a registry;
+// none means where they are published.
+func CopiesIn(registry string, images workshop.Images) workshop.Images {
+	for _, i := range []*string{&images.Terminal, &images.Gateway, &images.Hub, &images.Proxy} {
+		if n, err := Parse(*i); err == nil && registry != "" {
+			*i = n.In(registry).String()
+		}
+	}
+	return images
+}
+
+// Moved returns where an image that is in use is to be had when the registry
+// with the copies of a release's images changes from one to another. Images
+// other than the release's stay what they are; of those any version moves, as
+// it is.
+func Moved(current, published, from, to string) string {
+	have, err := Parse(current)
+	if err != nil {
+		return current
+	}
+	home, err := Parse(published)
+	if err != nil {
+		return current
+	}
+	was := home
+	if from != "" {
+		was = home.In(from)
+	}
+	if have.Registry != was.Registry || have.Repository != was.Repository {
+		return current
+	}
+	home.Tag, home.Digest = have.Tag, have.Digest
+	if to != "" {
+		home = home.In(to)
+	}
+	return home.String()
 }
 
 // Defaults returns the images that this release uses where a Spec names none

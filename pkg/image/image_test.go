@@ -5,6 +5,8 @@ package image
 import (
 	"strings"
 	"testing"
+
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 func TestParse(t *testing.T) {
@@ -43,6 +45,38 @@ func TestParseErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "registry.example.com/team/image:tag") {
 			t.Errorf("Parse(%q): %v; want %q", in, err, want)
 		}
+	}
+}
+
+func TestCopiesIn(t *testing.T) {
+	published := workshop.Images{Hub: "quay.io/jupyterhub/k8s-hub:4.4.0", Proxy: "busybox@sha256:" + strings.Repeat("a", 64), Gateway: ""}
+	for registry, want := range map[string]workshop.Images{
+		"":                        published,
+		"r.example":               {Hub: "r.example/k8s-hub:4.4.0", Proxy: "r.example/busybox@sha256:" + strings.Repeat("a", 64)},
+		"localhost:5000/team/sub": {Hub: "localhost:5000/team/sub/k8s-hub:4.4.0", Proxy: "localhost:5000/team/sub/busybox@sha256:" + strings.Repeat("a", 64)},
+	} {
+		if got := CopiesIn(registry, published); got != want {
+			t.Errorf("in %q: %+v, want %+v", registry, got, want)
+		}
+	}
+}
+
+func TestMoved(t *testing.T) {
+	const published = "quay.io/jupyterhub/k8s-hub:4.4.0"
+	for name, test := range map[string]struct{ image, from, to, want string }{
+		"to a registry":        {published, "", "r.example/team", "r.example/team/k8s-hub:4.4.0"},
+		"to another":           {"r.example/team/k8s-hub:4.4.0", "r.example/team", "new.example", "new.example/k8s-hub:4.4.0"},
+		"back":                 {"r.example/team/k8s-hub:4.4.0", "r.example/team", "", published},
+		"an earlier release's": {"quay.io/jupyterhub/k8s-hub:4.3.0", "", "r.example", "r.example/k8s-hub:4.3.0"},
+		"somebody's own":       {"own.example/hub:1", "", "r.example", "own.example/hub:1"},
+		"none":                 {"", "", "r.example", ""},
+	} {
+		if got := Moved(test.image, published, test.from, test.to); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	if got := Moved("own.example/gateway:1", "", "", "r.example"); got != "own.example/gateway:1" {
+		t.Errorf("a build without a published gateway moves %q", got)
 	}
 }
 

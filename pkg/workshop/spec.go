@@ -65,6 +65,10 @@ type Spec struct {
 	HubImage string `json:"hubImage,omitempty"`
 	// ProxyImage holds configurable-http-proxy.
 	ProxyImage string `json:"proxyImage,omitempty"`
+	// Registry has copies of the release's images ("registry.example.com/team"),
+	// which are used where GatewayImage, HubImage and ProxyImage name no
+	// others. Empty means where they are published.
+	Registry string `json:"registry,omitempty"`
 
 	// Auth is how attendees log in.
 	Auth Auth `json:"auth,omitempty"`

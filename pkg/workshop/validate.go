@@ -44,7 +44,8 @@ var (
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	// What a reference may be made of (distribution/reference), without
 	// telling its parts apart: the cluster does that when it pulls.
-	imageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._\-/:@]*[A-Za-z0-9]$`)
+	registryName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+	imageName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._\-/:@]*[A-Za-z0-9]$`)
 )
 
 // reservedEnv is what the session's own machinery sets; a value of the Spec
@@ -68,6 +69,15 @@ func ValidateName(name string) error {
 		return fail(`must be lower-case letters, digits and "-", starting with a letter and ending with a letter or digit`)
 	}
 	return nil
+}
+
+// ValidateRegistry checks a Spec's Registry.
+func ValidateRegistry(registry string) error {
+	host, _, _ := strings.Cut(registry, "/")
+	if registry == "" || registryName.MatchString(registry) && (host == "localhost" || strings.ContainsAny(host, ".:")) {
+		return nil
+	}
+	return &FieldError{Field: "registry", Value: registry, Problem: "is no registry; write it like registry.example.com/team"}
 }
 
 // Validate checks a Spec whose defaults are filled in. The error joins a
@@ -99,6 +109,7 @@ func (s Spec) Validate() error {
 			v.fail("imageStream", s.ImageStream, "is no image stream tag; write it like my-terminal:v2 or project/my-terminal:v2")
 		}
 	}
+	v.check(ValidateRegistry(s.Registry))
 
 	if !slices.Contains(Auths(), s.Auth) {
 		v.fail("auth", string(s.Auth), "is unknown; choose one of "+join(Auths()))

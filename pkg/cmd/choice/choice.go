@@ -59,6 +59,7 @@ func settings() []setting {
 		{flag: "tls-secret", field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
 		{flag: "pull-secret", field: "pullSecret", usage: "`SECRET` to pull the images with", set: text(func(s *workshop.Spec) *string { return &s.PullSecret })},
 
+		{flag: "registry", field: "registry", usage: "`REGISTRY` that has copies of the release's images, see \"mirror load\" (default where they are published)", set: text(func(s *workshop.Spec) *string { return &s.Registry })},
 		{flag: "hub-image", field: "hubImage", usage: "`IMAGE` of the hub", set: text(func(s *workshop.Spec) *string { return &s.HubImage })},
 		{flag: "proxy-image", field: "proxyImage", usage: "`IMAGE` of the proxy", set: text(func(s *workshop.Spec) *string { return &s.ProxyImage })},
 		{flag: "gateway-image", field: "gatewayImage", usage: "`IMAGE` with workshop-terminal", set: text(func(s *workshop.Spec) *string { return &s.GatewayImage })},
@@ -89,10 +90,20 @@ type Flags struct {
 }
 
 // AddTo gives a command the flags.
-func (f *Flags) AddTo(cmd *cobra.Command) {
+func (f *Flags) AddTo(cmd *cobra.Command) { f.add(cmd, func(string) bool { return true }) }
+
+// AddImagesTo gives a command only those of the flags that name images.
+func (f *Flags) AddImagesTo(cmd *cobra.Command) {
+	f.add(cmd, func(flag string) bool { return strings.HasSuffix(flag, "-image") })
+}
+
+func (f *Flags) add(cmd *cobra.Command, wanted func(flag string) bool) {
 	flags := cmd.Flags()
 	f.values = map[string]*string{}
 	for _, s := range settings() {
+		if !wanted(s.flag) {
+			continue
+		}
 		f.values[s.flag] = flags.String(s.flag, "", s.usage)
 		complete := cobra.NoFileCompletions
 		if len(s.values) > 0 {
@@ -209,7 +220,7 @@ func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
 
 // withoutDefaults is what a file that doesn't mention them leaves as it is.
 func withoutDefaults(s workshop.Spec, newHost bool) workshop.Spec {
-	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, ImageStream: s.ImageStream, GatewayImage: s.GatewayImage, Expose: s.Expose}
+	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, ImageStream: s.ImageStream, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose}
 	if !newHost {
 		kept.Host, kept.TLSSecret = s.Host, s.TLSSecret
 	}

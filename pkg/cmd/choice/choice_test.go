@@ -29,7 +29,8 @@ func parse(t *testing.T, stdin string, args ...string) (Change, error) {
 
 func TestApply(t *testing.T) {
 	deployed := workshop.Spec{
-		Name: "class", TerminalImage: "t:1", GatewayImage: "g:1", HubImage: "h:1",
+		Registry: "r.example/team",
+		Name:     "class", TerminalImage: "t:1", GatewayImage: "g:1", HubImage: "h:1",
 		Expose: workshop.ExposeIngress, Host: "class.example.com", TLSSecret: "default",
 		Env: map[string]string{"A": "1", "B": "2"}, AdminUsers: []string{"ann"}, IdleTimeout: "4h",
 	}
@@ -51,14 +52,14 @@ func TestApply(t *testing.T) {
 		"an image stream from a file": {
 			file: "imageStream: my-terminal",
 			want: func(s *workshop.Spec) {
-				*s = workshop.Spec{Name: s.Name, ImageStream: "my-terminal", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret}
+				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, ImageStream: "my-terminal", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret}
 			},
 		},
 		"an image in place of the file's image stream": {
 			file: "imageStream: my-terminal",
 			args: []string{"--terminal-image", "t:3"},
 			want: func(s *workshop.Spec) {
-				*s = workshop.Spec{Name: s.Name, TerminalImage: "t:3", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret}
+				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, TerminalImage: "t:3", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret}
 			},
 		},
 		"lists": {
@@ -80,26 +81,26 @@ func TestApply(t *testing.T) {
 		"a file replaces all that has a default": {
 			file: "idleTimeout: 1h",
 			want: func(s *workshop.Spec) {
-				*s = workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret, IdleTimeout: "1h"}
+				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret, IdleTimeout: "1h"}
 			},
 		},
 		"a file's host comes without the old one's certificate": {
 			file: "host: new.example.com",
 			want: func(s *workshop.Spec) {
-				*s = workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose, Host: "new.example.com"}
+				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose, Host: "new.example.com"}
 			},
 		},
 		"a file without a way in": {
 			file: "expose: none",
 			want: func(s *workshop.Spec) {
-				*s = workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: workshop.ExposeNone}
+				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: workshop.ExposeNone}
 			},
 		},
 		"flags beside a file": {
 			file: "terminalImage: t:3\nidleTimeout: 1h",
 			args: []string{"--idle-timeout", "2h"},
 			want: func(s *workshop.Spec) {
-				*s = workshop.Spec{Name: s.Name, TerminalImage: "t:3", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret, IdleTimeout: "2h"}
+				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, TerminalImage: "t:3", GatewayImage: s.GatewayImage, Expose: s.Expose, Host: s.Host, TLSSecret: s.TLSSecret, IdleTimeout: "2h"}
 			},
 		},
 		"a file over the defaults of a first deploy": {

@@ -307,6 +307,9 @@ func advise(spec workshop.Spec, err error) error {
 	} {
 		if i.image != "" && strings.Contains(said, i.image) && !strings.Contains(failure.Remedy, i.flag) {
 			failure.Remedy = strings.TrimRight(failure.Remedy, ". ") + "; " + i.flag + " names another one"
+			if spec.Registry != "" && strings.HasPrefix(i.image, spec.Registry+"/") {
+				failure.Remedy += "; `workshopctl mirror load " + spec.Registry + "` copies the release's images there"
+			}
 			break
 		}
 	}

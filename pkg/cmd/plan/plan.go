@@ -198,7 +198,10 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 	if (spec.Image() == workshop.Image{}) {
 		spec.SetImage(clusterImage())
 	}
-	spec = spec.WithDefaults(images)
+	if !p.First {
+		moveImages(&spec, p.Record.Spec.Registry, r.Change, images)
+	}
+	spec = spec.WithDefaults(image.CopiesIn(spec.Registry, images))
 	if spec.Expose == "" {
 		spec.Expose = workshop.ExposeNone
 		if p.Capabilities.Ingress {
@@ -225,6 +228,30 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 		return gatewayHint(spec, p.failed(r.Change.Explain(err)))
 	}
 	return nil
+}
+
+// moveImages has a deployed workshop take the release's images from another
+// registry. Those that a person has named stay what they are.
+func moveImages(spec *workshop.Spec, from string, c choice.Change, published workshop.Images) {
+	if spec.Registry == from {
+		return
+	}
+	var file workshop.Spec
+	if c.Replace != nil {
+		file = *c.Replace
+	}
+	for _, i := range []struct {
+		image              *string
+		flag, file, origin string
+	}{
+		{&spec.GatewayImage, "gateway-image", file.GatewayImage, published.Gateway},
+		{&spec.HubImage, "hub-image", file.HubImage, published.Hub},
+		{&spec.ProxyImage, "proxy-image", file.ProxyImage, published.Proxy},
+	} {
+		if c.Values[i.flag] == "" && i.file == "" {
+			*i.image = image.Moved(*i.image, i.origin, from, spec.Registry)
+		}
+	}
 }
 
 // gatewayHint says where a gateway image comes from to those who run a build

@@ -60,6 +60,10 @@ func (p *Progress) text(format string, args ...any) string {
 	return p.reword(explain.Clean(fmt.Sprintf(format, args...)))
 }
 
+// Draws says whether what is said replaces what was said before, as it does on
+// a terminal.
+func (p *Progress) Draws() bool { return understandsControl(p.w) }
+
 // Step begins something that takes a while.
 func (p *Progress) Step(format string, args ...any) {
 	p.mu.Lock()

@@ -23,6 +23,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/list"
+	"github.com/workshopctl/workshopctl/pkg/cmd/mirror"
 	"github.com/workshopctl/workshopctl/pkg/cmd/render"
 	"github.com/workshopctl/workshopctl/pkg/cmd/rollout"
 	"github.com/workshopctl/workshopctl/pkg/cmd/sessions"
@@ -112,6 +113,7 @@ files last. You need one namespace and no cluster-admin rights.`,
 	add(groupFiles,
 		diff.NewCommand(f, nil),
 		render.NewCommand(f, nil),
+		mirror.NewCommand(f, mirror.Runs{}),
 	)
 	add(groupOther,
 		completion.NewCommand(f, nil),

@@ -280,6 +280,9 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 		facts.Add("URL:", "none of its own; "+reword("workshopctl url --forward")+" opens a way in")
 	}
 	facts.Add("Terminal image:", s.image())
+	if s.Spec.Registry != "" {
+		facts.Add("Registry:", s.Spec.Registry+elsewhere(s.Spec))
+	}
 	facts.Add("Sessions:", s.Sessions.line())
 	facts.Add("Storage:", s.Storage.line(s.Spec))
 	facts.Add("Login:", login(s.Spec))
@@ -367,6 +370,20 @@ func (s Storage) line(spec workshop.Spec) string {
 		line += fmt.Sprintf("; %d not bound", s.NotBound)
 	}
 	return line
+}
+
+// elsewhere names the images that don't come from the workshop's registry.
+func elsewhere(spec workshop.Spec) string {
+	var parts []string
+	for _, i := range []struct{ part, image string }{{"gateway", spec.GatewayImage}, {"hub", spec.HubImage}, {"proxy", spec.ProxyImage}} {
+		if !strings.HasPrefix(i.image, spec.Registry+"/") {
+			parts = append(parts, i.part)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; from elsewhere: " + strings.Join(parts, ", ")
 }
 
 func login(spec workshop.Spec) string {
