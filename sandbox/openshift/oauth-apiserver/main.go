@@ -22,11 +22,57 @@ package main
 
 import (
 	"os"
+	"time"
 
 	oauthapiserver "github.com/openshift/oauth-apiserver/pkg/cmd/oauth-apiserver"
+	"github.com/spf13/cobra"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 )
 
+// shutdownTimeout is for watches, which end by themselves only when who
+// watches goes away.
+const shutdownTimeout = 2 * time.Second
+
 func main() {
-	os.Exit(cli.Run(oauthapiserver.NewOAuthAPIServerCommand("oauth-apiserver", os.Stdout)))
+	os.Exit(cli.Run(newCommand(genericapiserver.SetupSignalHandler())))
+}
+
+// newCommand is OpenShift's own but for the end of its servers.
+func newCommand(stop <-chan struct{}) *cobra.Command {
+	o := oauthapiserver.NewOAuthAPIServerOptions(os.Stdout)
+	cmd := &cobra.Command{
+		Use: "oauth-apiserver", Short: "OpenShift's API groups oauth and user",
+		Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := o.Validate(args); err != nil {
+				return err
+			}
+			return run(o, stop)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func run(o *oauthapiserver.OAuthAPIServerOptions, stop <-chan struct{}) error {
+	config, err := o.NewOAuthAPIServerConfig()
+	if err != nil {
+		return err
+	}
+	completed := config.Complete()
+	server, err := completed.New(genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return err
+	}
+	server.GenericAPIServer.ShutdownTimeout = shutdownTimeout
+	prepared := server.GenericAPIServer.PrepareRun()
+	// What it aggregates are the schemas of servers that have been prepared.
+	if err := completed.WithOpenAPIAggregationController(prepared.GenericAPIServer, completed.GenericConfig.OpenAPIConfig); err != nil {
+		return err
+	}
+	if err := completed.WithOpenAPIV3AggregationController(prepared.GenericAPIServer); err != nil {
+		return err
+	}
+	return prepared.Run(stop)
 }

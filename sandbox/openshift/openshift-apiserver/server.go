@@ -49,7 +49,12 @@ import (
 	rbacauthorizer "k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 )
 
-const resync = 10 * time.Minute
+const (
+	resync = 10 * time.Minute
+	// shutdownTimeout is for watches, which end by themselves only when who
+	// watches goes away.
+	shutdownTimeout = 2 * time.Second
+)
 
 // run serves until stop is closed.
 func run(o options, stop <-chan struct{}) error {
@@ -98,6 +103,7 @@ func run(o options, stop <-chan struct{}) error {
 	}
 	g.projectAccess.Run(time.Second)
 	go g.projects.Run(stop)
+	server.ShutdownTimeout = shutdownTimeout
 	prepared := server.PrepareRun()
 	if err := aggregateOpenAPI(prepared.GenericAPIServer, stop); err != nil {
 		return err
@@ -119,7 +125,6 @@ func (o options) genericConfig(client *rest.Config, shared informers.SharedInfor
 	c := genericapiserver.NewRecommendedConfig(legacyscheme.Codecs)
 	c.SharedInformerFactory, c.ClientConfig = shared, client
 	c.OpenAPIConfig = configprocessing.DefaultOpenAPIConfig()
-	c.SkipOpenAPIInstallation = true // see aggregateOpenAPI
 	// Without log in this list `oc logs -f dc/NAME` would end after a minute.
 	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(sets.NewString("watch", "proxy"), sets.NewString("attach", "exec", "proxy", "log", "portforward"))
 	// A user's right on a project lies in the namespace of that name.
@@ -212,21 +217,22 @@ func (g *groups) config() *genericapiserver.RecommendedConfig {
 	return &genericapiserver.RecommendedConfig{Config: g.generic.Config, SharedInformerFactory: g.shared}
 }
 
-// chain makes the servers, each of which hands on what isn't for it, and
-// returns the first.
+// chain makes the servers, each of which hands on what isn't for it, and one
+// before them that speaks for all.
 func (g *groups) chain() (*genericapiserver.GenericAPIServer, error) {
 	first := genericapiserver.NewEmptyDelegate()
-	var last *genericapiserver.GenericAPIServer
-	for i, add := range []func(genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error){
+	for _, add := range []func(genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error){
 		g.apps, g.authorization, g.image, g.project, g.route, g.template,
 	} {
 		server, err := add(first)
 		if err != nil {
-			return nil, fmt.Errorf("set up API group %d: %w", i, err)
+			return nil, err
 		}
-		first, last = server, server
+		first = server
 	}
-	return last, nil
+	config := g.config()
+	config.SkipOpenAPIInstallation = true // see aggregateOpenAPI
+	return config.Complete().New("openshift-apiserver", first)
 }
 
 func (g *groups) apps(next genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
@@ -247,7 +253,15 @@ func (g *groups) authorization(next genericapiserver.DelegationTarget) (*generic
 		KubeAPIServerClientConfig: g.client, KubeInformers: g.shared, RuleResolver: g.rules, SubjectLocator: g.subjects,
 		Codecs: legacyscheme.Codecs, Scheme: legacyscheme.Scheme,
 	}}
-	s, err := c.Complete().New(next)
+	completed := c.Complete()
+	resources, err := completed.V1RESTStorage()
+	if err != nil {
+		return nil, err
+	}
+	// A custom resource in OpenShift: here it answers errors only, and a
+	// namespace that can't be asked for what it has is never deleted.
+	delete(resources, "rolebindingrestrictions")
+	s, err := completed.New(next)
 	if err != nil {
 		return nil, err
 	}
@@ -302,11 +316,11 @@ func (g *groups) template(next genericapiserver.DelegationTarget) (*genericapise
 	return s.GenericAPIServer, nil
 }
 
-// aggregateOpenAPI publishes the schemas of all groups: left to themselves,
-// only the first server's would be seen, and `kubectl explain` know no other.
+// aggregateOpenAPI publishes the schemas of all groups as one, for
+// `kubectl explain`. The servers must have been prepared.
 func aggregateOpenAPI(server *genericapiserver.GenericAPIServer, stop <-chan struct{}) error {
 	downloader := openapiaggregator.NewDownloader()
-	aggregator, err := openapiaggregator.BuildAndRegisterAggregator(&downloader, server,
+	aggregator, err := openapiaggregator.BuildAndRegisterAggregator(&downloader, server.NextDelegate(),
 		server.Handler.GoRestfulContainer.RegisteredWebServices(), configprocessing.DefaultOpenAPIConfig(), server.Handler.NonGoRestfulMux)
 	if err != nil {
 		return fmt.Errorf("publish the schemas: %w", err)
