@@ -73,20 +73,18 @@ project that exists.`,
 			if err != nil {
 				return fmt.Errorf("load %s as %s: %w", args[0], args[1], err)
 			}
-			if to != "" {
-				reference, err := setTag(cmd.Context(), dirs.Kubeconfig(), tag, img)
-				if err != nil {
-					return fmt.Errorf("load %s to %s: %w", args[0], to, err)
-				}
-				fmt.Fprintln(streams.Out, reference)
-				fmt.Fprintf(streams.Err, "It is tag %s of the image stream %s in project %s.\n", tag.Tag, tag.Name, tag.Project)
-				return nil
-			}
 			digest, err := img.Digest()
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(streams.Out, "%s/%s\n", node.RegistryHost, ref)
+			host := node.RegistryHost
+			if to != "" {
+				if err := setTag(cmd.Context(), dirs.Kubeconfig(), tag, img); err != nil {
+					return fmt.Errorf("load %s to %s: %w", args[0], to, err)
+				}
+				host = imagestream.Registry
+			}
+			fmt.Fprintf(streams.Out, "%s/%s\n", host, ref)
 			fmt.Fprintf(streams.Err, "Its digest is %s.\n", digest)
 			return nil
 		},
@@ -97,16 +95,17 @@ project that exists.`,
 }
 
 // setTag is for the administrator of the cluster, as pushing is for who may.
-func setTag(ctx context.Context, kubeconfig string, tag imagestream.Tag, img v1.Image) (string, error) {
+func setTag(ctx context.Context, kubeconfig string, tag imagestream.Tag, img v1.Image) error {
 	rc, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return "", err
+		return err
 	}
 	client, err := dynamic.NewForConfig(rc)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return imagestream.Set(ctx, client, tag, img)
+	_, err = imagestream.Set(ctx, client, tag, img)
+	return err
 }
 
 // loadImage pushes the image at src.
