@@ -59,10 +59,13 @@ func streamRights(ctx context.Context, client kubernetes.Interface, in Input) ([
 	if err != nil {
 		return nil, err
 	}
-	f := explain.Failure{Code: explain.ImageStreamRights, Object: fmt.Sprintf("image stream %s/%s", tag.Project, tag.Name)}
 	var causes, lines []string
 	if mayRead != yes {
-		causes = append(causes, "the hub may not read its tags")
+		cause := "the hub may not read its tags"
+		if mayRead == unknown {
+			cause = "the hub perhaps may not read its tags"
+		}
+		causes = append(causes, cause)
 		lines = append(lines, "`"+readLine(in)+"`")
 	}
 	if mayPull == no {
@@ -72,14 +75,9 @@ func streamRights(ctx context.Context, client kubernetes.Interface, in Input) ([
 	if len(causes) == 0 {
 		return nil, nil
 	}
-	f.Cause = strings.Join(causes, ", and ")
-	f.Remedy = fmt.Sprintf("have an admin of project %s run %s", tag.Project, strings.Join(lines, " and "))
-	doubtful := mayRead == unknown && mayPull != no
-	if doubtful {
-		f.Cause = "it can't be found out whether the hub may read its tags"
-		f.Remedy = fmt.Sprintf("if sessions say that it may not, have an admin of project %s run %s", tag.Project, strings.Join(lines, " and "))
-	}
-	return []Finding{{Warning: doubtful, Failure: f}}, nil
+	return []Finding{{Warning: mayRead != no && mayPull != no, Failure: explain.Failure{
+		Code: explain.ImageStreamRights, Object: fmt.Sprintf("image stream %s/%s", tag.Project, tag.Name), Cause: strings.Join(causes, ", and "),
+		Remedy: fmt.Sprintf("have an admin of project %s run %s", tag.Project, strings.Join(lines, " and "))}}}, nil
 }
 
 // verdict is what is known of a right.
