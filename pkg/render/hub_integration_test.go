@@ -6,7 +6,6 @@ package render_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
@@ -33,7 +34,7 @@ var hubs = []struct{ jupyterhub, kubespawner string }{
 // hubFiles writes what the hub's container has of a workshop, the files of
 // its ConfigMap and a kubeconfig in the place of its account, and returns the
 // directory and the container's environment.
-func hubFiles(t *testing.T, in render.Input, server string) (dir string, env []string) {
+func hubFiles(t *testing.T, in render.Input, api *rest.Config) (dir string, env []string) {
 	t.Helper()
 	all := objects(t, in)
 	names := workshop.Names(in.Spec.Name)
@@ -44,7 +45,16 @@ func hubFiles(t *testing.T, in render.Input, server string) (dir string, env []s
 	find(t, all, "Secret", names.HubPart(), &secret)
 	find(t, all, "Deployment", names.Hub(), &hub)
 	dir = t.TempDir()
-	config.Data["kubeconfig"] = fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], clusters: [{name: c, cluster: {server: %q}}], users: [{name: u, user: {}}]}`, server)
+	kubeconfig, err := json.Marshal(clientcmdv1.Config{
+		APIVersion: "v1", Kind: "Config", CurrentContext: "c",
+		Contexts:  []clientcmdv1.NamedContext{{Name: "c", Context: clientcmdv1.Context{Cluster: "c", AuthInfo: "u"}}},
+		Clusters:  []clientcmdv1.NamedCluster{{Name: "c", Cluster: clientcmdv1.Cluster{Server: api.Host, CertificateAuthorityData: api.CAData}}},
+		AuthInfos: []clientcmdv1.NamedAuthInfo{{Name: "u", AuthInfo: clientcmdv1.AuthInfo{Token: api.BearerToken}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Data["kubeconfig"] = string(kubeconfig)
 	for file, content := range config.Data {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -80,14 +90,17 @@ type made struct {
 
 func probe(t *testing.T, version string, in render.Input, users ...string) (made, []byte) {
 	t.Helper()
-	return probeAt(t, "http://127.0.0.1:1", version, in, users...)
+	return probeAt(t, nowhere, version, in, users...)
 }
 
-// probeAt has the hub find the API server at an address.
-func probeAt(t *testing.T, server, version string, in render.Input, users ...string) (made, []byte) {
+// nowhere is an API server that isn't there.
+var nowhere = &rest.Config{Host: "http://127.0.0.1:1"}
+
+// probeAt has the hub find an API server.
+func probeAt(t *testing.T, api *rest.Config, version string, in render.Input, users ...string) (made, []byte) {
 	t.Helper()
 	venv := testhub.Install(t, version)
-	dir, env := hubFiles(t, in, server)
+	dir, env := hubFiles(t, in, api)
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), append([]string{filepath.Join("testdata", "probe.py"), filepath.Join(dir, "jupyterhub_config.py")}, users...)...)
 	command.Env = env
 	var errors strings.Builder

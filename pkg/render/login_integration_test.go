@@ -26,6 +26,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 	"github.com/workshopctl/workshopctl/test/testhub"
@@ -55,8 +57,14 @@ func start(t *testing.T, version string, in render.Input) *runningHub {
 // is the hub's port, which must not be taken by another test.
 func startOn(t *testing.T, database, version string, in render.Input) *runningHub {
 	t.Helper()
+	return startAt(t, nowhere, database, version, in)
+}
+
+// startAt has the hub find an API server.
+func startAt(t *testing.T, api *rest.Config, database, version string, in render.Input) *runningHub {
+	t.Helper()
 	venv := testhub.Install(t, version)
-	dir, env := hubFiles(t, in, "http://127.0.0.1:1")
+	dir, env := hubFiles(t, in, api)
 	var once sync.Once
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		once.Do(func() {
@@ -370,7 +378,7 @@ func TestAnonymousLogin(t *testing.T) {
 // A hub that can't know how people log in must not start.
 func TestUnknownAuth(t *testing.T) {
 	venv := testhub.Install(t, hubs[0].jupyterhub)
-	dir, env := hubFiles(t, input(nil), "http://127.0.0.1:1")
+	dir, env := hubFiles(t, input(nil), nowhere)
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+filepath.Join(dir, "jupyterhub_config.py"))
 	command.Dir, command.Env = dir, append(env, "AUTH=magic")
 	out, err := command.CombinedOutput()

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
 
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
@@ -83,7 +84,7 @@ func TestStreamTagOfEachSession(t *testing.T) {
 				s.TerminalImage = "my-terminal"
 				s.Annotations = map[string]string{"example.com/note": "by {trainer}"}
 			})
-			m, _ := probeAt(t, api.URL, hub.jupyterhub, in, "ann", "bob", "cleo", "dan")
+			m, _ := probeAt(t, &rest.Config{Host: api.URL}, hub.jupyterhub, in, "ann", "bob", "cleo", "dan")
 			const tag = "training/my-terminal:latest"
 			for user, want := range map[string][2]string{"ann": {first, tag}, "bob": {second, tag}, "cleo": {"my-terminal", ""}} {
 				pod := m.Pods[user]
@@ -127,7 +128,7 @@ func TestStreamTagMissing(t *testing.T) {
 		answer{http.StatusBadRequest, "what?"},
 	)
 	in := withStreams(func(s *workshop.Spec) { s.ImageStream, s.TerminalImage = "images/my-terminal:v2", "" })
-	m, _ := probeAt(t, api.URL, hubs[0].jupyterhub, in, "a", "b", "c", "d", "e")
+	m, _ := probeAt(t, &rest.Config{Host: api.URL}, hubs[0].jupyterhub, in, "a", "b", "c", "d", "e")
 	const start = "Your session's image can't be found: "
 	want := map[string]string{
 		"a": start + "there is no image stream my-terminal of project images. Please tell your trainer.",
@@ -153,7 +154,7 @@ func TestImageNames(t *testing.T) {
 		{withStreams(func(s *workshop.Spec) { s.TerminalImage = "busybox@" + first[strings.Index(first, "sha256:"):] }), "busybox@" + first[strings.Index(first, "sha256:"):]},
 		{input(func(s *workshop.Spec) { s.TerminalImage = "busybox:1" }), "busybox:1"},
 	} {
-		m, _ := probeAt(t, api.URL, hubs[1].jupyterhub, test.in, "ann")
+		m, _ := probeAt(t, &rest.Config{Host: api.URL}, hubs[1].jupyterhub, test.in, "ann")
 		pod := m.Pods["ann"]
 		if pod.Spec.Containers[0].Image != test.want || pod.Spec.InitContainers[1].Image != test.want {
 			t.Errorf("%s and %s, want %s", pod.Spec.Containers[0].Image, pod.Spec.InitContainers[1].Image, test.want)
