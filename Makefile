@@ -43,6 +43,9 @@ build: ## Build the programs into bin/
 	cd sandbox && go build -ldflags '-s -w' -o ../bin/ ./cmd/workshop-sandbox
 	ln -sf workshopctl bin/oc-workshop
 	ln -sf workshopctl bin/kubectl-workshop
+	bin/workshopctl completion kubectl > bin/kubectl_complete-workshop
+	bin/workshopctl completion oc > bin/oc_complete-workshop
+	chmod +x bin/kubectl_complete-workshop bin/oc_complete-workshop
 
 .PHONY: packages
 packages: # Install the Debian packages that the sandbox and the tests need
@@ -111,6 +114,15 @@ images: build ## Build the images under images/ with buildah (root)
 .PHONY: push-images
 push-images: images ## Push them: make push-images REGISTRY=registry.example.com/team
 	images/push $(REGISTRY)
+
+.PHONY: completions
+completions: # Write into completions/ what a release's archives have of them
+	mkdir -p completions
+	go build -o completions/.workshopctl ./cmd/workshopctl
+	for shell in bash zsh fish powershell; do completions/.workshopctl completion $$shell > completions/workshopctl.$$shell; done
+	for host in kubectl oc; do completions/.workshopctl completion $$host > completions/$${host}_complete-workshop; done
+	chmod +x completions/*_complete-workshop
+	rm completions/.workshopctl
 
 .PHONY: docs
 docs: ## Write docs/reference from the commands

@@ -35,18 +35,23 @@ type sandbox struct {
 	admin  kubernetes.Interface
 }
 
-// newSandbox reads the sandbox that .ci/with-sandbox has brought up.
-func newSandbox(t *testing.T) *sandbox {
+func sandboxName(t *testing.T) string {
 	t.Helper()
 	name := os.Getenv("WORKSHOPCTL_TEST_SANDBOX")
 	if name == "" {
 		t.Fatal("no sandbox to run on: use `make e2e`, or `.ci/with-sandbox e2e -- go test -tags e2e ./test/e2e`")
 	}
+	return name
+}
+
+// newSandbox reads the sandbox that .ci/with-sandbox has brought up.
+func newSandbox(t *testing.T) *sandbox {
+	t.Helper()
 	bin, err := filepath.Abs("../../bin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, "workshop-sandbox"), "env", "--name", name).Output()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, "workshop-sandbox"), "env", "--name", sandboxName(t)).Output()
 	if err != nil {
 		t.Fatalf("workshop-sandbox env: %v", err)
 	}

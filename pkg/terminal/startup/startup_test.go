@@ -130,7 +130,10 @@ func TestFirstScript(t *testing.T) {
 	for _, path := range []string{"/bin/bash", "/bin/sh", "/bin/dash", "/bin/busybox"} {
 		t.Run(path, func(t *testing.T) {
 			if _, err := os.Stat(path); err != nil {
-				t.Skip(err)
+				if path == "/bin/busybox" {
+					t.Skipf("Debian's busybox-static has it: %v", err)
+				}
+				t.Fatal(err)
 			}
 			s := startup.Setup{Shell: startup.Shell{Path: path}, Home: home, Dir: home,
 				Env: []string{"HOME=" + home, "PATH=/it's/bin:/usr/bin:/opt/tools", "USER=jane", "ENV=/image's/own"}}
