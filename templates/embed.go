@@ -28,6 +28,12 @@ var (
 //go:embed jupyterhub_config.py
 var JupyterHubConfig string
 
+// OpenShiftLogin is the part of the hub's configuration that logs attendees in
+// with the cluster's own accounts, a Python module beside jupyterhub_config.py.
+//
+//go:embed openshift_login.py
+var OpenShiftLogin string
+
 // Images is a map of the default images by part, as YAML.
 //
 //go:embed images.yaml

@@ -87,12 +87,22 @@ c.ConfigurableHTTPProxy.auth_token = env["CONFIGPROXY_AUTH_TOKEN"]
 # ---- Who may log in
 
 
-def users(variable):
-    """The names in a list with commas, as JupyterHub compares them."""
-    return {user.strip().lower() for user in env.get(variable, "").split(",") if user.strip()}
+def names(variable):
+    """The names in a list with commas."""
+    return {entry.strip() for entry in env.get(variable, "").split(",") if entry.strip()}
 
 
-class Password(SharedPasswordAuthenticator):
+class Listed:
+    """An authenticator whose admins are those on the list.
+
+    JupyterHub's own make admins of those on it and leave those who once were.
+    """
+
+    def is_admin(self, handler, authentication):
+        return authentication["name"] in self.admin_users
+
+
+class Password(Listed, SharedPasswordAuthenticator):
     """One password for all, and a longer one for admins."""
 
     async def authenticate(self, handler, data):
@@ -108,21 +118,47 @@ class Anonymous(Authenticator):
         return "guest-" + secrets.token_hex(6)
 
 
-admins, allowed = users("ADMIN_USERS"), users("ALLOWED_USERS")
+admins, allowed = names("ADMIN_USERS"), names("ALLOWED_USERS")
+admin_groups, allowed_groups = names("ADMIN_GROUPS"), names("ALLOWED_GROUPS")
 anonymous = env["AUTH"] == "anonymous"
 if anonymous:
     c.JupyterHub.authenticator_class = Anonymous
     c.Anonymous.auto_login = True
 elif env["AUTH"] == "password":
     c.JupyterHub.authenticator_class = Password
+    # JupyterHub takes names in lower case, whatever was typed.
+    admins, allowed = {user.lower() for user in admins}, {user.lower() for user in allowed}
     c.Password.user_password = env["USER_PASSWORD"]
     if admins:  # it complains of a password that is nobody's
         c.Password.admin_password = env["ADMIN_PASSWORD"]
+elif env["AUTH"] == "openshift":
+    sys.path.insert(0, str(here))
+    import openshift_login
+
+    class OpenShift(Listed, openshift_login.OpenShift):
+        """The cluster's own login."""
+
+    c.JupyterHub.authenticator_class = OpenShift
+    o = c.OpenShift
+    o.client_id = f"system:serviceaccount:{env['POD_NAMESPACE']}:{env['SERVICE_ACCOUNT']}"
+    if env.get("PUBLIC_URL"):
+        o.oauth_callback_url = env["PUBLIC_URL"] + "hub/oauth_callback"
+    # No page of ours with a button before the cluster's.
+    o.auto_login = True
+    # The hub remembers who somebody is as long as its cookie lives, and keeps
+    # none of the cluster's tokens. It could ask the cluster again and again with
+    # one; but those live for 24 hours or less, and at their end an open
+    # terminal would turn into a login page in the middle of a workshop.
+    o.enable_auth_state = False
+    o.auth_refresh_age = 0
+    if admin_groups or allowed_groups:
+        o.manage_groups = True
+        o.admin_groups, o.allowed_groups = admin_groups, allowed_groups
 else:
-    sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows password and anonymous")
+    sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows openshift, password and anonymous")
 
 c.Authenticator.admin_users = admins
-c.Authenticator.allow_all = not allowed
+c.Authenticator.allow_all = not (allowed or allowed_groups)
 c.Authenticator.allowed_users = allowed | admins if allowed else set()
 # Who is taken off the list stays out, even if the database knows them.
 c.Authenticator.allow_existing_users = False
@@ -239,11 +275,20 @@ s.init_containers = [
         "volumeMounts": [tools_mount, {"name": "home", "mountPath": "/mnt/home"}],
     },
 ]
+certificates = []
 if ca_bundle.exists():
     # The gateway adds these certificates to those of the image.
-    s.volumes.append({"name": "ca-bundle", "configMap": {"name": f"{name}-hub", "items": [{"key": "ca-bundle.crt", "path": "ca-bundle.crt"}]}})
-    s.volume_mounts.append({"name": "ca-bundle", "mountPath": "/etc/workshopctl", "readOnly": True})
+    certificates.append({"configMap": {"name": f"{name}-hub", "items": [{"key": "ca-bundle.crt", "path": "ca-bundle.crt"}]}})
     s.environment["WORKSHOPCTL_CA_BUNDLE"] = "/etc/workshopctl/ca-bundle.crt"
+if env.get("API_SERVER"):
+    # The gateway makes a kubeconfig of it. Sessions have no account of their
+    # own, which would bring these certificates.
+    certificates.append({"configMap": {"name": "kube-root-ca.crt", "optional": True, "items": [{"key": "ca.crt", "path": "cluster-ca.crt"}]}})
+    s.environment["WORKSHOPCTL_API_SERVER"] = literal(env["API_SERVER"])
+    s.environment["WORKSHOPCTL_CLUSTER_CA"] = "/etc/workshopctl/cluster-ca.crt"
+if certificates:
+    s.volumes.append({"name": "certificates", "projected": {"sources": certificates}})
+    s.volume_mounts.append({"name": "certificates", "mountPath": "/etc/workshopctl", "readOnly": True})
 
 
 def unexpanded(spawner, pod):

@@ -47,6 +47,7 @@ const (
 	NotReady          Code = "not-ready"
 	IngressNoClass    Code = "ingress-no-class"
 	IngressClass      Code = "ingress-class-unknown"
+	Login             Code = "login"
 	Rights            Code = "rights"
 	Namespace         Code = "namespace"
 )

@@ -67,7 +67,7 @@ func hubFiles(t *testing.T, in render.Input, api *rest.Config) (dir string, env 
 			value = string(secret.Data[v.ValueFrom.SecretKeyRef.Key])
 		}
 		if v.ValueFrom != nil && v.ValueFrom.FieldRef != nil {
-			value = in.Namespace
+			value = map[string]string{"metadata.namespace": in.Namespace, "spec.serviceAccountName": hub.Spec.Template.Spec.ServiceAccountName}[v.ValueFrom.FieldRef.FieldPath]
 		}
 		env = append(env, v.Name+"="+value)
 	}
@@ -121,7 +121,7 @@ func probeAt(t *testing.T, api *rest.Config, version string, in render.Input, us
 
 // Each version makes the same session of a Spec; golden files hold it.
 func TestSessions(t *testing.T) {
-	for _, name := range []string{"everything", "storage-0", "anonymous", "security-context-constraints"} {
+	for _, name := range []string{"everything", "storage-0", "anonymous", "security-context-constraints", "openshift-login"} {
 		in := cases(t)[name]
 		for _, hub := range hubs {
 			t.Run(name+"/"+hub.jupyterhub, func(t *testing.T) {

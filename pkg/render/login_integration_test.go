@@ -53,15 +53,16 @@ func start(t *testing.T, version string, in render.Input) *runningHub {
 
 // startOn runs a hub until the test ends. The proxy that it talks to keeps
 // routes but forwards nothing, and refuses the first connection, as one does
-// that starts at the same time as the hub; the only change to the configuration
-// is the hub's port, which must not be taken by another test.
-func startOn(t *testing.T, database, version string, in render.Input) *runningHub {
+// that starts at the same time as the hub; the only changes to the configuration
+// are the hub's port, which must not be taken by another test, and the pairs of
+// strings that say where things are in a test.
+func startOn(t *testing.T, database, version string, in render.Input, places ...string) *runningHub {
 	t.Helper()
-	return startAt(t, nowhere, database, version, in)
+	return startAt(t, nowhere, database, version, in, places...)
 }
 
 // startAt has the hub find an API server.
-func startAt(t *testing.T, api *rest.Config, database, version string, in render.Input) *runningHub {
+func startAt(t *testing.T, api *rest.Config, database, version string, in render.Input, places ...string) *runningHub {
 	t.Helper()
 	venv := testhub.Install(t, version)
 	dir, env := hubFiles(t, in, api)
@@ -89,12 +90,14 @@ func startAt(t *testing.T, api *rest.Config, database, version string, in render
 
 	port := freePort(t)
 	config := filepath.Join(dir, "jupyterhub_config.py")
-	content, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(config, []byte(strings.ReplaceAll(string(content), ":8081", ":"+port)), 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{config, filepath.Join(dir, "openshift_login.py")} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(strings.NewReplacer(append(places, ":8081", ":"+port)...).Replace(string(content))), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	h := &runningHub{url: "http://127.0.0.1:" + port, secret: secretOf(t, in), changed: make(chan struct{}), ended: make(chan struct{})}
 	command := exec.Command(filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+config,
@@ -382,7 +385,7 @@ func TestUnknownAuth(t *testing.T) {
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+filepath.Join(dir, "jupyterhub_config.py"))
 	command.Dir, command.Env = dir, append(env, "AUTH=magic")
 	out, err := command.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows password and anonymous", "'magic'")) {
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows openshift, password and anonymous", "'magic'")) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

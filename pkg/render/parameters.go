@@ -31,6 +31,9 @@ func parameters(in Input) (map[string]string, error) {
 		"AUTH":             string(s.Auth),
 		"ADMIN_USERS":      unexpanded(strings.Join(s.AdminUsers, ",")),
 		"ALLOWED_USERS":    unexpanded(strings.Join(s.AllowedUsers, ",")),
+		"ADMIN_GROUPS":     unexpanded(strings.Join(s.AdminGroups, ",")),
+		"ALLOWED_GROUPS":   unexpanded(strings.Join(s.AllowedGroups, ",")),
+		"API_SERVER":       unexpanded(apiServer(in)),
 		"VOLUME_SIZE":      s.Storage.Size,
 		"STORAGE_CLASS":    s.Storage.ClassName,
 		"MEMORY_SIZE":      s.Resources.MemoryLimit,
@@ -62,6 +65,20 @@ func parameters(in Input) (map[string]string, error) {
 		values[key.name] = value
 	}
 	return values, nil
+}
+
+// apiServer is the address that the sessions' kubeconfig names, "" for none.
+// Where the cluster has no login of its own for users of oc, a kubeconfig
+// without credentials would be of no use.
+func apiServer(in Input) string {
+	switch address := in.Spec.APIServer; {
+	case address == workshop.APIServerNone, address == "" && !in.Capabilities.OAuth:
+		return ""
+	case address == "":
+		return workshop.InClusterAPIServer
+	default:
+		return address
+	}
 }
 
 // secretKeys are the values of the workshop's Secret, which are parameters of

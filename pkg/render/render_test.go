@@ -95,8 +95,16 @@ func cases(t *testing.T) map[string]render.Input {
 			s.Tolerations = []corev1.Toleration{{Key: "training", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}}
 			s.Proxy = workshop.Proxy{HTTPProxy: "http://proxy.example.com:3128", HTTPSProxy: "http://proxy.example.com:3128", NoProxy: ".example.com"}
 			s.CABundle = certificate(t)
+			s.APIServer = "https://api.example.com:6443"
 		}),
 	}
+	openshift := input(func(s *workshop.Spec) {
+		ingress(s)
+		s.Auth, s.TLSSecret = workshop.AuthOpenShift, workshop.TLSDefault
+		s.AdminUsers, s.AdminGroups, s.AllowedGroups = []string{"Jane"}, []string{"trainers"}, []string{"class", "$(HOME)"}
+	})
+	openshift.Capabilities.OAuth, openshift.Capabilities.SecurityContext = true, true
+	all["openshift-login"] = openshift
 	scc := input(ingress)
 	scc.Capabilities.SecurityContext = true
 	all["security-context-constraints"] = scc
@@ -143,16 +151,18 @@ func objects(t *testing.T, in render.Input) []*unstructured.Unstructured {
 	return all
 }
 
-// format writes objects as YAML documents. The hub's jupyterhub_config.py,
-// which is the same in all of them, is left out.
+// format writes objects as YAML documents. The hub's Python files, which are
+// the same in all of them, are left out.
 func format(t *testing.T, all []*unstructured.Unstructured) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	for _, o := range all {
 		o := o.DeepCopy()
 		if o.GetKind() == "ConfigMap" {
-			if err := unstructured.SetNestedField(o.Object, "…", "data", "jupyterhub_config.py"); err != nil {
-				t.Fatal(err)
+			for _, code := range []string{"jupyterhub_config.py", "openshift_login.py"} {
+				if err := unstructured.SetNestedField(o.Object, "…", "data", code); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		content, err := yaml.Marshal(o)

@@ -34,6 +34,7 @@ var steps = []func(*rendering) error{
 	useExistingSecret,
 	dropStreamRights,
 	configureHub,
+	setRedirects,
 	sizeHubStorage,
 	setUsers,
 	setPullSecret,
@@ -142,12 +143,27 @@ func configureHub(w *rendering) error {
 	}
 	data := map[string]any{
 		"jupyterhub_config.py": templates.JupyterHubConfig,
+		"openshift_login.py":   templates.OpenShiftLogin,
 		"session.json":         string(content) + "\n",
 	}
 	if w.Spec.CABundle != "" {
 		data["ca-bundle.crt"] = w.Spec.CABundle
 	}
 	return unstructured.SetNestedMap(w.find("ConfigMap", w.names.HubPart()).Object, data, "data")
+}
+
+// setRedirects says on the hub's account where the cluster's login may send
+// attendees back to. The document refers to the Route; without a login of that
+// kind the account is no client of it.
+func setRedirects(w *rendering) error {
+	account := w.find("ServiceAccount", w.names.HubPart())
+	if account == nil {
+		return nil
+	}
+	annotations := account.GetAnnotations()
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return strings.HasPrefix(key, workshop.OAuthRedirectPrefix) })
+	account.SetAnnotations(merged(annotations, w.names.OAuthRedirects(w.Spec)))
+	return nil
 }
 
 // proxyVariables returns the variables by which programs find the way out, in

@@ -112,6 +112,11 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	if untrusted := machine.Trust(&setup); untrusted != nil {
 		logf("%v", untrusted)
 	}
+	if kubeconfig, unnamed := machine.NameCluster(setup); unnamed != nil {
+		logf("%v", unnamed)
+	} else if kubeconfig != "" {
+		logf("kubeconfig %s names the cluster", kubeconfig)
+	}
 	if err != nil {
 		logf("no terminal: %v", err)
 		options.Problem = "Nothing can be run in a terminal here: " + err.Error() + ". Whoever made the workshop must choose another terminal image."

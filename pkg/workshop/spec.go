@@ -20,10 +20,14 @@ const (
 	// AuthAnonymous gives every browser a session of its own without asking
 	// for anything. The session can't be reached again from another browser.
 	AuthAnonymous Auth = "anonymous"
+	// AuthOpenShift sends attendees to the login page of the cluster, where
+	// the cluster has one (OpenShift's OAuth server), and takes them for who
+	// they are there.
+	AuthOpenShift Auth = "openshift"
 )
 
 // Auths lists the kinds of login in the order in which help shows them.
-func Auths() []Auth { return []Auth{AuthPassword, AuthAnonymous} }
+func Auths() []Auth { return []Auth{AuthOpenShift, AuthPassword, AuthAnonymous} }
 
 // Expose is how browsers reach the workshop from outside the cluster.
 type Expose string
@@ -40,6 +44,14 @@ const (
 // Exposes lists the ways to reach a workshop in the order in which help shows
 // them.
 func Exposes() []Expose { return []Expose{ExposeIngress, ExposeNone} }
+
+// Values of a Spec's APIServer.
+const (
+	// InClusterAPIServer is where pods reach the API server.
+	InClusterAPIServer = "https://kubernetes.default.svc"
+	// APIServerNone means that sessions get no kubeconfig.
+	APIServerNone = "none"
+)
 
 // TLSDefault as a Spec's TLSSecret stands for the certificate that the ingress
 // controller has for hosts without one of their own.
@@ -72,11 +84,22 @@ type Spec struct {
 
 	// Auth is how attendees log in.
 	Auth Auth `json:"auth,omitempty"`
-	// AdminUsers may use the hub's admin page. JupyterHub compares names in
-	// lower case.
+	// AdminUsers may use the hub's admin page. With AuthPassword names are
+	// compared in lower case; with AuthOpenShift as they are, for the cluster
+	// tells "Jane" from "jane".
 	AdminUsers []string `json:"adminUsers,omitempty"`
-	// AllowedUsers are the only ones who may log in; empty means everybody.
+	// AllowedUsers are the only ones who may log in, beside admins and
+	// AllowedGroups; with neither, everybody may.
 	AllowedUsers []string `json:"allowedUsers,omitempty"`
+	// AdminGroups and AllowedGroups are the same for the cluster's groups of
+	// users (AuthOpenShift).
+	AdminGroups   []string `json:"adminGroups,omitempty"`
+	AllowedGroups []string `json:"allowedGroups,omitempty"`
+	// APIServer is the address of the cluster that a kubeconfig in each
+	// session names, without credentials: `oc login` then asks for user and
+	// password only. Empty means InClusterAPIServer where attendees can log in
+	// to the cluster with oc, and none elsewhere; APIServerNone means none.
+	APIServer string `json:"apiServer,omitempty"`
 
 	// Storage of each session.
 	Storage Storage `json:"storage,omitzero"`
@@ -177,7 +200,8 @@ type Images struct {
 }
 
 // WithDefaults returns the Spec with every field that has a default filled
-// in. The Expose and Host that depend on the cluster are left as they are.
+// in. The Expose and Host that depend on the cluster are left as they are; who
+// knows the cluster may have chosen a better Auth before.
 func (s Spec) WithDefaults(images Images) Spec {
 	fill := func(field *string, value string) {
 		if *field == "" {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -116,9 +117,17 @@ func (s Spec) Validate() error {
 	}
 	v.users("adminUsers", s.AdminUsers)
 	v.users("allowedUsers", s.AllowedUsers)
-	if s.Auth == AuthAnonymous && len(s.AdminUsers)+len(s.AllowedUsers) > 0 {
-		v.fail("auth", string(s.Auth), "knows no user names: leave adminUsers and allowedUsers out, or choose another auth")
+	v.users("adminGroups", s.AdminGroups)
+	v.users("allowedGroups", s.AllowedGroups)
+	switch groups := len(s.AdminGroups) + len(s.AllowedGroups); {
+	case s.Auth == AuthAnonymous && groups+len(s.AdminUsers)+len(s.AllowedUsers) > 0:
+		v.fail("auth", string(s.Auth), "knows no user names: leave admins and allowed users and groups out, or choose another auth")
+	case s.Auth == AuthPassword && groups > 0:
+		v.fail("auth", string(s.Auth), "knows no groups: leave adminGroups and allowedGroups out, or choose auth openshift")
+	case s.Auth == AuthOpenShift && s.Expose == ExposeNone:
+		v.fail("auth", string(s.Auth), "needs an address that the cluster's login page can send attendees back to, and expose none gives none: choose another expose, or auth password")
 	}
+	v.apiServer(s.APIServer)
 
 	v.quantity("storage.size", s.Storage.Size, true)
 	v.subdomain("storage.className", s.Storage.ClassName)
@@ -231,8 +240,18 @@ func (v *validator) users(field string, names []string) {
 		// JupyterHub's own rule is "not empty, no slash"; the list is handed
 		// to the hub with commas between the names.
 		if n == "" || n != strings.TrimSpace(n) || strings.ContainsAny(n, "/,\n\t") {
-			v.fail(field, n, "is no user name: names are not empty and hold no slash, comma or line break")
+			v.fail(field, n, "is no name: names are not empty and hold no slash, comma or line break")
 		}
+	}
+}
+
+func (v *validator) apiServer(address string) {
+	if address == "" || address == APIServerNone {
+		return
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(address, " \t\n") {
+		v.fail("apiServer", address, `is no address of an API server; write it like "https://api.example.com:6443", or "none"`)
 	}
 }
 

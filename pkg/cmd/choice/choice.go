@@ -41,9 +41,12 @@ func settings() []setting {
 	return []setting{
 		{flag: FlagTerminalImage, field: "terminalImage", usage: "`IMAGE` that sessions run; a name without a slash is that of an image stream, if the project has one", set: func(s *workshop.Spec, v string) { s.SetImage(workshop.Image{Name: v}) }},
 		{flag: FlagImageStream, field: "imageStream", usage: "Image stream tag, `[PROJECT/]NAME[:TAG]`, whose image sessions run (default openshift/cli where the cluster has it)", set: func(s *workshop.Spec, v string) { s.SetImage(workshop.Image{Stream: v}) }},
-		{flag: "auth", field: "auth", usage: "How attendees log in: `password|anonymous` (default password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
+		{flag: "auth", field: "auth", usage: "How attendees log in: `openshift|password|anonymous` (default openshift, the cluster's own login, where it has one; else password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
 		{flag: "admin-users", field: "adminUsers", usage: "Who may use the hub's admin page, `NAME,NAME…`", set: func(s *workshop.Spec, v string) { s.AdminUsers = list(v) }},
+		{flag: "admin-groups", field: "adminGroups", usage: "Which groups of the cluster's users may use it, `GROUP,GROUP…`", set: func(s *workshop.Spec, v string) { s.AdminGroups = list(v) }},
 		{flag: "allowed-users", field: "allowedUsers", usage: "Who may log in, `NAME,NAME…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedUsers = list(v) }},
+		{flag: "allowed-groups", field: "allowedGroups", usage: "Which groups of the cluster's users may log in, `GROUP,GROUP…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedGroups = list(v) }},
+		{flag: "api-server", field: "apiServer", usage: "`URL` of the cluster that a kubeconfig in each session names, or \"none\" (default " + workshop.InClusterAPIServer + " where attendees can `oc login`)", set: text(func(s *workshop.Spec) *string { return &s.APIServer })},
 
 		{flag: "storage-size", field: "storage.size", usage: "`SIZE` of each attendee's volume; 0 for none (default " + workshop.DefaultStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.Storage.Size })},
 		{flag: "storage-class", field: "storage.className", usage: "Storage class, `CLASS`, of the volumes (default the cluster's)", set: text(func(s *workshop.Spec) *string { return &s.Storage.ClassName })},

@@ -224,6 +224,10 @@ func howToGoOn(f *factory.Factory, p *plan.Plan, waited bool) {
 		f.Say("The workshop has no URL of its own. Open a way in from this machine with: workshopctl url --forward%s", flag)
 	}
 	switch user, _ := p.Passwords(); {
+	case p.Spec.Auth == workshop.AuthOpenShift && len(p.Spec.AllowedUsers)+len(p.Spec.AllowedGroups) > 0:
+		f.Say("Log in:    with an account of the cluster that is on the list")
+	case p.Spec.Auth == workshop.AuthOpenShift:
+		f.Say("Log in:    with any account of the cluster (--allowed-users and --allowed-groups set limits)")
 	case p.Spec.Auth == workshop.AuthAnonymous:
 		f.Say("Log in:    nothing to type; each browser gets a session of its own")
 	case user != "":

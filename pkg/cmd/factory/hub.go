@@ -88,5 +88,6 @@ func (p patient) Active(ctx context.Context) ([]hub.User, error) {
 	return p.hub.Active(ctx)
 }
 
-// SameUser compares names of users as the hub does.
+// SameUser compares names of users as people do who don't care about case. With
+// the cluster's accounts, names that differ in it alone are two users.
 func SameUser(a, b string) bool { return strings.EqualFold(a, b) }

@@ -10,10 +10,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 const (
@@ -39,7 +40,7 @@ func checkURL(ctx context.Context, url string, say *progress.Progress) {
 		return
 	}
 	say.Step("Asking %s", url)
-	err := Answers(ctx, url, dialLocalhost)
+	err := Answers(ctx, url, factory.DialLocalhost)
 	say.Stop(nil)
 	var unknown x509.UnknownAuthorityError
 	var certificate *tls.CertificateVerificationError
@@ -50,6 +51,26 @@ func checkURL(ctx context.Context, url string, say *progress.Progress) {
 	default:
 		say.Warn("%s does not answer here: %v. The workshop is ready in the cluster; check from where its attendees are.", url, err)
 	}
+}
+
+// checkLogin begins a login as attendees do, where they use the cluster's. One
+// that the cluster refuses is as bad as a hub that isn't ready; a login server
+// that can't be reached from here says nothing.
+func checkLogin(ctx context.Context, c *factory.Cluster, spec workshop.Spec, say *progress.Progress) error {
+	if spec.Auth != workshop.AuthOpenShift {
+		return nil
+	}
+	say.Step("Beginning a login")
+	failure, err := c.Login(ctx, spec, true)
+	if failure != nil {
+		say.Stop(failure)
+		return failure
+	}
+	say.Stop(nil)
+	if err != nil {
+		say.Warn("Whether attendees can log in is not known: %v.", err)
+	}
+	return ctx.Err()
 }
 
 // Answers waits until the hub answers under a workshop's URL, which ends in a
@@ -92,13 +113,4 @@ func health(ctx context.Context, client *http.Client, url string) (status int, e
 		return 0, errors.Unwrap(err) // without the URL, which the message names
 	}
 	return response.StatusCode, response.Body.Close()
-}
-
-// dialLocalhost takes names under .localhost for this machine, as browsers do
-// (RFC 6761); not every resolver knows.
-func dialLocalhost(ctx context.Context, network, address string) (net.Conn, error) {
-	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
-		address = net.JoinHostPort("127.0.0.1", port)
-	}
-	return new(net.Dialer).DialContext(ctx, network, address)
 }

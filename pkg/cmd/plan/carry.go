@@ -289,6 +289,9 @@ func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progre
 	if err != nil {
 		return advise(t.Spec, withLog(ctx, c, err))
 	}
+	if err := checkLogin(ctx, c, t.Spec, say); err != nil {
+		return err
+	}
 	say.Done("%s is ready", t.Spec.Name)
 	checkURL(ctx, t.Spec.URL(), say)
 	return nil

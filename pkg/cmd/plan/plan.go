@@ -195,6 +195,7 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 		return err
 	}
 	spec.Name = r.Name
+	authUnchosen := spec.Auth == ""
 	if (spec.Image() == workshop.Image{}) {
 		spec.SetImage(clusterImage())
 	}
@@ -207,6 +208,9 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 		if p.Capabilities.Ingress {
 			spec.Expose = workshop.ExposeIngress
 		}
+	}
+	if authUnchosen {
+		spec.Auth = p.bestAuth(spec)
 	}
 	if spec.Expose == workshop.ExposeNone && r.Change.Values["host"] == "" && (r.Change.Replace == nil || r.Change.Replace.Host == "") {
 		spec.Host, spec.TLSSecret = "", ""

@@ -98,20 +98,27 @@ func Logs(ctx context.Context, f *factory.Factory, o *LogsOptions) error {
 	}
 }
 
-// find returns the pod of a user's session. Names are compared as the hub
-// does, in lower case.
+// find returns the pod of a user's session. One that is spelled otherwise will
+// do where there is none of exactly that name.
 func find(ctx context.Context, c *factory.Cluster, n workshop.Names, user string) (string, error) {
 	pods, err := c.Kubernetes.CoreV1().Pods(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: session.Selector(n)})
 	if err != nil {
 		return "", err
 	}
 	var users []string
+	var alike string
 	for _, p := range pods.Items {
 		name := p.Annotations[workshop.UsernameAnnotation]
-		if factory.SameUser(name, user) {
+		if name == user {
 			return p.Name, nil
 		}
+		if factory.SameUser(name, user) {
+			alike = p.Name
+		}
 		users = append(users, name)
+	}
+	if alike != "" {
+		return alike, nil
 	}
 	return "", fault.Hint(fmt.Errorf("%s has no session in workshop %s%s", user, n, factory.DidYouMean(user, users)),
 		"`workshopctl sessions list` shows who has one.")

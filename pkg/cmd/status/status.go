@@ -100,6 +100,9 @@ type Status struct {
 	Sessions              Sessions       `json:"sessions"`
 	Storage               Storage        `json:"storage"`
 	Login                 *Login         `json:"login,omitempty"`
+	// LoginFailure is why attendees can't log in with their accounts of the
+	// cluster, where they should.
+	LoginFailure *explain.Failure `json:"loginFailure,omitempty"`
 }
 
 // Sessions by state.
@@ -176,6 +179,10 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		}
 		return err
 	})
+	group.Go(func() error {
+		s.LoginFailure, _ = c.Login(ctx, r.Spec, false) // what can't be reached from here may be in order
+		return nil
+	})
 	if passwords {
 		group.Go(func() (err error) {
 			secret, err = c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, n.HubPart(), metav1.GetOptions{})
@@ -185,7 +192,7 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 	if err := group.Wait(); err != nil {
 		return s, err
 	}
-	s.Ready, s.Parts = snapshot.Ready, snapshot.Parts
+	s.Ready, s.Parts = snapshot.Ready && s.LoginFailure == nil, snapshot.Parts
 	if err := s.setImage(outer, c, hub); err != nil {
 		return s, err
 	}
@@ -310,7 +317,12 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 		}
 		fault.Write(w, p.Failure, reword)
 	}
-	return nil
+	if s.LoginFailure == nil {
+		return nil
+	}
+	_, err := fmt.Fprintln(w)
+	fault.Write(w, s.LoginFailure, reword)
+	return err
 }
 
 func partsTable(parts []rollout.Part) *output.Table {
@@ -387,15 +399,23 @@ func elsewhere(spec workshop.Spec) string {
 }
 
 func login(spec workshop.Spec) string {
-	who := "everybody"
+	var who []string
 	if n := len(spec.AllowedUsers); n > 0 {
-		who = fmt.Sprintf("%d allowed users", n)
+		who = append(who, fmt.Sprintf("%d allowed users", n))
 	}
-	line := fmt.Sprintf("%s, %s", spec.Auth, who)
+	if len(spec.AllowedGroups) > 0 {
+		who = append(who, "groups "+strings.Join(spec.AllowedGroups, " "))
+	}
+	if who == nil {
+		who = []string{"everybody"}
+	}
 	if len(spec.AdminUsers) > 0 {
-		line += ", admins " + strings.Join(spec.AdminUsers, " ")
+		who = append(who, "admins "+strings.Join(spec.AdminUsers, " "))
 	}
-	return line
+	if len(spec.AdminGroups) > 0 {
+		who = append(who, "groups of admins "+strings.Join(spec.AdminGroups, " "))
+	}
+	return string(spec.Auth) + ", " + strings.Join(who, ", ")
 }
 
 // watch goes on with a line for each change of a part.
