@@ -5,14 +5,19 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -385,6 +390,123 @@ func TestURL(t *testing.T) {
 	tr.fails(1, []string{"has no workshop none"}, "url", "--forward", "--workshop", "none")
 }
 
+// url --open hands the URL to the program that opens browsers.
+func TestOpen(t *testing.T) {
+	tr, _ := newTrainer(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte("#!/bin/sh\necho the browser says something\necho \"$@\" > "+dir+"/opened\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	t.Setenv("WORKSHOPCTL_DOMAIN", "apps.invalid")
+	url := tr.run("deploy", "--terminal-image", "registry.example.com/terminal:1", "--skip-image-check", "--wait=false")
+	if out := tr.run("url", "--open"); out != url {
+		t.Errorf("url --open prints %q, want %q", out, url)
+	}
+	if opened, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(opened) != url {
+		t.Errorf("opened %q, %v; want %q", opened, err, url)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if r := tr.try("url", "--open"); r.code != 1 || r.stdout != url || !strings.Contains(r.stderr, "Open the URL above by hand.") {
+		t.Errorf("without a browser: %+v", r)
+	}
+}
+
+// watching is a command that goes on until it is stopped.
+type watching struct {
+	t     *testing.T
+	lines <-chan string
+	stop  func() error
+}
+
+// watch runs a command that shows changes.
+func (tr *trainer) watch(args ...string) *watching {
+	r, w := io.Pipe()
+	f := factory.New([]string{"workshopctl"}, genericiooptions.IOStreams{In: strings.NewReader(""), Out: w, ErrOut: io.Discard}, factory.Build{Version: "v0.0.1-test"})
+	cmd := root.NewCommand(f)
+	cmd.SetArgs(args)
+	ctx, cancel := context.WithCancel(tr.t.Context())
+	done, lines := make(chan error, 1), make(chan string, 100)
+	go func() {
+		done <- cmd.ExecuteContext(ctx)
+		w.Close()
+	}()
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	tr.t.Cleanup(cancel)
+	return &watching{tr.t, lines, func() error { cancel(); return <-done }}
+}
+
+// shows waits for a line that begins with a word and holds another.
+func (w *watching) shows(first, word string) {
+	w.t.Helper()
+	late := time.After(time.Minute)
+	for {
+		select {
+		case line, more := <-w.lines:
+			if strings.HasPrefix(line, first+" ") && strings.Contains(line, " "+word) {
+				return
+			}
+			if !more {
+				w.t.Fatalf("it ended before it showed %s as %s", first, word)
+			}
+		case <-late:
+			w.t.Fatalf("never shows %s as %s", first, word)
+		}
+	}
+}
+
+// ends stops the command as Ctrl-C does, which is no failure.
+func (w *watching) ends() {
+	w.t.Helper()
+	if err := w.stop(); err != nil {
+		w.t.Errorf("ended with %v", err)
+	}
+}
+
+// status -w and sessions list -w show what changes, as it changes.
+func TestWatch(t *testing.T) {
+	tr, kubelet := newTrainer(t)
+	tr.run(append([]string{"deploy"}, deployable...)...)
+	status, list := tr.watch("status", "-w"), tr.watch("sessions", "list", "-w")
+	status.shows("proxy", "ready")
+	kubelet.Say(workshop.ComponentProxy, testcluster.Starting)
+	status.shows("proxy", "0/1")
+	kubelet.Say(workshop.ComponentProxy, testcluster.Running)
+	status.shows("proxy", "1/1")
+	status.ends()
+
+	kubelet.Say(workshop.ComponentSession, testcluster.Waiting("ImagePullBackOff", "no such image"))
+	tr.session("ann")
+	list.shows("ann", "failed")
+	kubelet.Say(workshop.ComponentSession, testcluster.Running)
+	list.shows("ann", "running")
+	if err := tr.Trainer.Kubernetes.CoreV1().Pods(tr.Namespace).Delete(t.Context(), "terminals--ann", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	list.shows("ann", "stopped")
+	list.ends()
+}
+
+// session makes the pod of one, as the hub does.
+func (tr *trainer) session(user string) metav1.ObjectMeta {
+	tr.t.Helper()
+	meta := metav1.ObjectMeta{
+		Name: "terminals--" + user, Annotations: map[string]string{workshop.UsernameAnnotation: user},
+		Labels: workshop.Names("terminals").Labels(workshop.ComponentSession),
+	}
+	meta.Labels[workshop.LabelManagedBy] = "kubespawner"
+	pod := &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: session.Container, Image: "registry.example.com/terminal:1"}}}}
+	if _, err := tr.Trainer.Kubernetes.CoreV1().Pods(tr.Namespace).Create(tr.t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		tr.t.Fatal(err)
+	}
+	return meta
+}
+
 // render needs no cluster with a file, and prints what is deployed without.
 func TestRender(t *testing.T) {
 	tr, _ := newTrainer(t)
@@ -431,11 +553,7 @@ func TestSessions(t *testing.T) {
 		return testcluster.Running(p)
 	})
 	for _, user := range []string{"ann", "bob"} {
-		meta := metav1.ObjectMeta{
-			Name: "terminals--" + user, Annotations: map[string]string{workshop.UsernameAnnotation: user},
-			Labels: workshop.Names("terminals").Labels(workshop.ComponentSession),
-		}
-		meta.Labels[workshop.LabelManagedBy] = "kubespawner"
+		meta := tr.session(user)
 		claim := &corev1.PersistentVolumeClaim{ObjectMeta: meta, Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
@@ -443,11 +561,7 @@ func TestSessions(t *testing.T) {
 		if _, err := tr.Trainer.Kubernetes.CoreV1().PersistentVolumeClaims(tr.Namespace).Create(t.Context(), claim, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		pod := &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: session.Container, Image: "registry.example.com/terminal:1"}}}}
-		if _, err := tr.Trainer.Kubernetes.CoreV1().Pods(tr.Namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		testcluster.Await(t, tr.Admin.Kubernetes.CoreV1().Pods(tr.Namespace), pod.Name, func(p *corev1.Pod) bool { return len(p.Status.ContainerStatuses) > 0 })
+		testcluster.Await(t, tr.Admin.Kubernetes.CoreV1().Pods(tr.Namespace), meta.Name, func(p *corev1.Pod) bool { return len(p.Status.ContainerStatuses) > 0 })
 	}
 	r := tr.try("sessions", "list")
 	if r.code != 0 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "The hub does not answer") {

@@ -132,18 +132,9 @@ func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec wor
 	for _, s := range list {
 		shown[key(s)] = visible(s)
 	}
-	for {
-		if err := change(ctx, c, spec); err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // Ctrl-C is the way to end it
-			}
-			return err
-		}
+	show := func(ctx context.Context) error {
 		overview, err := c.Sessions(ctx, spec)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // as above
-			}
 			return err
 		}
 		now := map[string]session.Session{}
@@ -161,7 +152,13 @@ func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec wor
 			}
 		}
 		shown = now
-		if err := table(changed, wide, false).Write(f.Out); err != nil {
+		return table(changed, wide, false).Write(f.Out)
+	}
+	for {
+		if err := untilChange(ctx, c, spec, show); err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // Ctrl-C is the way to end it
+			}
 			return err
 		}
 	}
@@ -173,10 +170,10 @@ func visible(s session.Session) session.Session {
 	return s
 }
 
-// change returns when a session's pod changes, or after refresh.
-func change(ctx context.Context, c *factory.Cluster, spec workshop.Spec) error {
-	ctx, cancel := context.WithTimeout(ctx, refresh)
-	defer cancel()
+// untilChange shows the sessions and returns when a pod of them has changed
+// since, or after refresh. It begins to look for changes before it shows, so
+// that none falls in between.
+func untilChange(ctx context.Context, c *factory.Cluster, spec workshop.Spec, show func(context.Context) error) error {
 	pods := c.Kubernetes.CoreV1().Pods(c.Namespace)
 	options := metav1.ListOptions{LabelSelector: session.Selector(workshop.Names(spec.Name)), Limit: 1}
 	list, err := pods.List(ctx, options)
@@ -185,20 +182,21 @@ func change(ctx context.Context, c *factory.Cluster, spec workshop.Spec) error {
 	}
 	options.ResourceVersion, options.Limit = list.ResourceVersion, 0
 	w, err := pods.Watch(ctx, options)
-	if err != nil {
-		if apierrors.IsResourceExpired(err) || errors.Is(err, context.DeadlineExceeded) {
-			return nil
-		}
+	if err != nil && !apierrors.IsResourceExpired(err) {
 		return err
 	}
-	defer w.Stop()
+	if err == nil {
+		defer w.Stop()
+	}
+	if err := show(ctx); err != nil || w == nil {
+		return err
+	}
+	timer := time.NewTimer(refresh)
+	defer timer.Stop()
 	select {
 	case <-w.ResultChan():
-		return nil
+	case <-timer.C:
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil
-		}
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
