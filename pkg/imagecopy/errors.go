@@ -3,9 +3,11 @@
 package imagecopy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
@@ -29,6 +31,8 @@ const (
 	Untrusted Kind = "the registry's certificate can't be verified"
 	// Plain is a registry without TLS.
 	Plain Kind = "the registry does not speak TLS"
+	// Unreachable is a registry that can't be spoken to.
+	Unreachable Kind = "the registry does not answer"
 	// Limited is a registry that has been asked too often.
 	Limited Kind = "the registry answers that it was asked too often"
 )
@@ -56,10 +60,13 @@ func explain(n image.Name, err error) error {
 		known   *Error
 		refused *transport.Error
 		cert    *tls.CertificateVerificationError
+		network *net.OpError
 	)
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", n, err)
 	case errors.As(err, &known):
 		return err
 	case errors.As(err, &cert):
@@ -68,6 +75,9 @@ func explain(n image.Name, err error) error {
 		return &Error{Image: n, Kind: kinds[refused.StatusCode], Err: said(refused)}
 	case errors.Is(err, errPlain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return &Error{Image: n, Kind: Plain}
+	case errors.As(err, &network):
+		// In words alone: as an error it would be taken for the cluster's.
+		return &Error{Image: n, Kind: Unreachable, Err: errors.New(network.Error())}
 	case strings.Contains(err.Error(), "no child with platform"):
 		return &Error{Image: n, Kind: NoPlatform}
 	}

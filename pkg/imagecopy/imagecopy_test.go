@@ -291,6 +291,8 @@ func TestRefusals(t *testing.T) {
 	open, closed, tls := newServer(t, plain), newServer(t, plain), newServer(t, encrypted)
 	open.seed(t, "hub:1")
 	tls.seed(t, "hub:1")
+	gone := newServer(t, plain)
+	gone.Close()
 	closed.refuse = func(*http.Request) bool { return true }
 	registries := &imagecopy.Registries{}
 	for name, test := range map[string]struct {
@@ -300,6 +302,7 @@ func TestRefusals(t *testing.T) {
 		"no such image":    {open.name(t, "nothing:1"), open.name(t, "x:1"), imagecopy.NotThere},
 		"may not read":     {closed.name(t, "hub:1"), open.name(t, "x:1"), imagecopy.Denied},
 		"may not write":    {open.name(t, "hub:1"), closed.name(t, "x:1"), imagecopy.Denied},
+		"no answer":        {gone.name(t, "hub:1"), open.name(t, "x:1"), imagecopy.Unreachable},
 		"unknown issuer":   {tls.name(t, "hub:1"), open.name(t, "x:1"), imagecopy.Untrusted},
 		"to such a target": {open.name(t, "hub:1"), tls.name(t, "x:1"), imagecopy.Untrusted},
 	} {

@@ -6,11 +6,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -33,7 +35,10 @@ func TestRegistry(t *testing.T) {
 	hub, proxy := tr.publish(t, outside(tr.env["WORKSHOPCTL_HUB_IMAGE"]), published.Hub, host), tr.publish(t, outside(tr.env["WORKSHOPCTL_PROXY_IMAGE"]), published.Proxy, host)
 	gateway := outside(tr.env["WORKSHOPCTL_GATEWAY_IMAGE"])
 
-	load := []string{"mirror", "load", host + "/mirrored", "--hub-image", hub, "--proxy-image", proxy, "--gateway-image", gateway, "-o", "json"}
+	// A sandbox that is kept has what was loaded the last time.
+	place := fmt.Sprintf("mirrored-%d", time.Now().Unix())
+	load := []string{"mirror", "load", host + "/" + place, "--hub-image", hub, "--proxy-image", proxy, "--gateway-image", gateway,
+		"--terminal-image", outside(tr.env["WORKSHOPCTL_TERMINAL_IMAGE"]), "-o", "json"}
 	for _, copied := range []bool{true, false} {
 		var list struct {
 			Items []struct {
@@ -45,7 +50,7 @@ func TestRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, i := range list.Items {
-			if i.Copied != copied || !strings.HasPrefix(i.Image, host+"/mirrored/") || i.Digest == "" {
+			if i.Copied != copied || !strings.HasPrefix(i.Image, host+"/"+place+"/") || i.Digest == "" {
 				t.Errorf("loaded %+v, copied should be %v", i, copied)
 			}
 		}
@@ -54,7 +59,7 @@ func TestRegistry(t *testing.T) {
 	// The sandbox's own defaults for hub and proxy must not be found.
 	delete(tr.env, "WORKSHOPCTL_HUB_IMAGE")
 	delete(tr.env, "WORKSHOPCTL_PROXY_IMAGE")
-	mirrored := "registry.localhost/mirrored"
+	mirrored := "registry.localhost/" + place
 	tr.env["WORKSHOPCTL_GATEWAY_IMAGE"] = mirrored + "/" + gateway[strings.LastIndex(gateway, "/")+1:]
 	tr.run(t, "deploy", "--registry", mirrored)
 	spec := func() (s struct {

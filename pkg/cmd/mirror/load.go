@@ -156,6 +156,9 @@ func Load(ctx context.Context, f *factory.Factory, o *LoadOptions) error {
 		for _, l := range loaded {
 			t.Add(l.Part, l.Image, l.Digest)
 		}
+		if len(loaded) == 0 {
+			return nil
+		}
 		return t.Write(f.Out)
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {

@@ -142,6 +142,8 @@ func advise(err error) error {
 		return fault.Hint(err, fmt.Sprintf("Put the authority's certificate into /etc/containers/certs.d/%s/ca.crt, as for podman, or name it with SSL_CERT_FILE; `--insecure %s` goes without.", host, host))
 	case imagecopy.Plain:
 		return fault.Hint(err, fmt.Sprintf("If everybody between you and it may read along, passwords included: --insecure %s", host))
+	case imagecopy.Unreachable:
+		return fault.Hint(err, fmt.Sprintf("Check the name %s, and that this machine reaches it (VPN, proxy).", host))
 	case imagecopy.NotThere:
 		return fault.Hint(err, "Check the name and the tag.")
 	case imagecopy.NoPlatform:
