@@ -224,7 +224,8 @@ func (l *lines) Write(b []byte) (int, error) {
 		if !found {
 			return len(b), nil
 		}
-		if l.rest = rest; !bytes.HasPrefix(line, []byte("[NOTICE]")) && !bytes.Contains(line, []byte("exited with code 0")) {
+		l.rest = rest
+		if !bytes.HasPrefix(line, []byte("[NOTICE]")) && !bytes.Contains(line, []byte("exited with code 0")) && !bytes.Contains(line, []byte(" stopped (cumulated conns: ")) {
 			l.log("haproxy: %s", line)
 		}
 	}

@@ -238,6 +238,22 @@ func TestProxyRoutes(t *testing.T) {
 	}
 }
 
+// TestProxyShowsOwnCertificate: even if the default one is good for the host,
+// too, and of a kind that HAProxy prefers.
+func TestProxyShowsOwnCertificate(t *testing.T) {
+	p := newTestProxy(t)
+	cert, key := keyPair(t, "*.own.test")
+	p.settings.DefaultCertificate = append(cert, key...)
+	cert, key = rsaKeyPair(t, 2048, "a.own.test")
+	p.serve(t, Model{Certificates: []Certificate{{Name: "a_own", Hosts: []string{"a.own.test"}, PEM: append(cert, key...)}}})
+	for host, want := range map[string]string{"a.own.test": "a.own.test", "b.own.test": "*.own.test", "c.test": "*.own.test"} {
+		_, res := p.get(t, p.url("https", host+"/"), nil)
+		if got := res.TLS.PeerCertificates[0].Subject.CommonName; got != want {
+			t.Errorf("%s shows the certificate of %s, want that of %s", host, got, want)
+		}
+	}
+}
+
 func TestProxyReplacesForwardedHeaders(t *testing.T) {
 	p := newTestProxy(t)
 	p.serve(t, Model{Rules: []Rule{{Host: "a.test", Path: "/", HTTPS: true, Redirect: 308, Backend: "n_a"}}, Backends: []Backend{{Name: "n_a", Servers: []string{server(t, "a")}}}})

@@ -74,7 +74,10 @@ func Render(m Model, s Settings) map[string][]byte {
 	}
 	files[fileHosts] = []byte(hosts.String())
 
-	fmt.Fprintln(&certificates, fileDefaultCert)
+	// The first is the default. It is bound to a name that nobody asks for,
+	// or HAProxy would prefer it, for the kind of its key, to a certificate
+	// that is there for a host of the same domain.
+	fmt.Fprintln(&certificates, fileDefaultCert, "default.invalid")
 	for _, c := range sortedBy(m.Certificates, func(c Certificate) string { return c.Name }) {
 		file := c.Name + ".pem"
 		files[file] = c.PEM

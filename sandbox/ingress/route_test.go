@@ -223,7 +223,7 @@ func TestRouteTimeouts(t *testing.T) {
 func TestRouteCertificates(t *testing.T) {
 	cert, key := keyPair(t, "a.test")
 	other, otherKey := keyPair(t, "ca.test")
-	weak, weakKey := weakKeyPair(t)
+	weak, weakKey := rsaKeyPair(t, 1024, "weak.test")
 	text := string(cert) + string(key)
 	tests := []struct {
 		name  string
@@ -289,15 +289,16 @@ func TestRouteCertificateOfAHost(t *testing.T) {
 	}
 }
 
-// weakKeyPair has a key that OpenSSL no longer takes.
-func weakKeyPair(t *testing.T) (cert, key []byte) {
+// rsaKeyPair makes a certificate with an older kind of key. One of 1024 bits
+// is no longer taken by OpenSSL.
+func rsaKeyPair(t *testing.T, bits int, host string) (cert, key []byte) {
 	t.Helper()
 	t.Setenv("GODEBUG", "rsa1024min=0")
-	private, err := rsa.GenerateKey(rand.Reader, 1024)
+	private, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "weak.test"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		t.Fatal(err)
