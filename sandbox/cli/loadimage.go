@@ -79,7 +79,7 @@ project that exists.`,
 			}
 			host := node.RegistryHost
 			if to != "" {
-				if err := setTag(cmd.Context(), dirs.Kubeconfig(), tag, img); err != nil {
+				if _, err := setTag(cmd.Context(), dirs.Kubeconfig(), tag, img); err != nil {
 					return fmt.Errorf("load %s to %s: %w", args[0], to, err)
 				}
 				host = imagestream.Registry
@@ -95,17 +95,16 @@ project that exists.`,
 }
 
 // setTag is for the administrator of the cluster, as pushing is for who may.
-func setTag(ctx context.Context, kubeconfig string, tag imagestream.Tag, img v1.Image) error {
+func setTag(ctx context.Context, kubeconfig string, tag imagestream.Tag, img v1.Image) (string, error) {
 	rc, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return err
+		return "", err
 	}
 	client, err := dynamic.NewForConfig(rc)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = imagestream.Set(ctx, client, tag, img)
-	return err
+	return imagestream.Set(ctx, client, tag, img)
 }
 
 // loadImage pushes the image at src.
