@@ -34,7 +34,7 @@ KEEP ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the programs into bin/
@@ -57,7 +57,7 @@ packages: # Install the Debian packages that the sandbox and the tests need
 	fi
 
 .PHONY: test
-test: packages build unit integration e2e ## Run every test (installs what it needs; root)
+test: packages build unit integration e2e integration-openshift e2e-openshift ## Run every test (installs what it needs; root)
 
 .PHONY: unit
 unit: ## Tests without a cluster
@@ -67,8 +67,9 @@ unit: ## Tests without a cluster
 
 # The packages that have such tests; `go test ./...` with the tag would run all
 # others once more.
-INTEGRATION = $(shell grep -rl --include='*_test.go' '^//go:build integration' cmd pkg | xargs -n1 dirname | sort -u | sed 's,^,./,')
-SANDBOX_INTEGRATION = $(shell cd sandbox && grep -rl --include='*_test.go' '^//go:build integration' . | xargs -n1 dirname | sort -u)
+INTEGRATION = $(shell grep -rl --include='*_test.go' '^//go:build integration$$' cmd pkg | xargs -n1 dirname | sort -u | sed 's,^,./,')
+SANDBOX_INTEGRATION = $(shell cd sandbox && grep -rl --include='*_test.go' '^//go:build integration$$' . | xargs -n1 dirname | sort -u)
+OPENSHIFT_INTEGRATION = $(shell grep -rl --include='*_test.go' '^//go:build integration && openshift$$' cmd pkg | xargs -r -n1 dirname | sort -u | sed 's,^,./,')
 
 .PHONY: integration
 integration: packages build ## Tests against a real API server and the real JupyterHub (root)
@@ -79,9 +80,22 @@ integration-tests: # What `make integration` runs beside its sandbox
 	$(GOTEST) -count=1 -timeout 20m -tags integration $(INTEGRATION)
 	cd sandbox && $(GOTEST) -count=1 -timeout 20m -tags integration $(SANDBOX_INTEGRATION)
 
+.PHONY: integration-openshift
+integration-openshift: packages build ## Tests against OpenShift's API and login (root)
+	KEEP=$(KEEP) .ci/with-sandbox integration-openshift --control-plane --openshift -- $(MAKE) --no-print-directory integration-openshift-tests
+
+.PHONY: integration-openshift-tests
+integration-openshift-tests: # What `make integration-openshift` runs beside its sandbox
+	$(if $(OPENSHIFT_INTEGRATION),$(GOTEST) -count=1 -timeout 20m -tags 'integration openshift' -run OpenShift $(OPENSHIFT_INTEGRATION))
+	cd sandbox && $(GOTEST) -count=1 -timeout 20m -tags 'integration openshift' -run OpenShift ./test
+
 .PHONY: e2e
 e2e: packages build ## Tests on a whole cluster with a real browser (root)
-	KEEP=$(KEEP) .ci/with-sandbox e2e -- $(GOTEST) -count=1 -timeout 30m -tags e2e -v ./test/e2e/...
+	KEEP=$(KEEP) .ci/with-sandbox e2e -- $(GOTEST) -count=1 -timeout 30m -tags e2e -skip OpenShift -v ./test/e2e/...
+
+.PHONY: e2e-openshift
+e2e-openshift: packages build ## The same on OpenShift's API, login and routes (root)
+	KEEP=$(KEEP) .ci/with-sandbox openshift --openshift -- $(GOTEST) -count=1 -timeout 40m -tags e2e -run OpenShift -v ./test/e2e/...
 
 .PHONY: bench
 bench: ## Benchmarks; figures are ratios against a peer of the same run

@@ -52,18 +52,41 @@ func TestPorts(t *testing.T) {
 		t.Errorf("wanted %+v, want those of last time but for the flag's: %+v", wanted, want)
 	}
 	var list []string
-	for _, p := range o.portList(wanted, false) {
+	for _, p := range o.portList(wanted, node.Config{}) {
 		list = append(list, strconv.Itoa(p.Number)+map[bool]string{true: " fixed"}[p.Fixed])
 	}
 	if got := strings.Join(list, ", "); got != "7001, 7002, 443 fixed, 0" {
 		t.Error(got)
 	}
-	list = nil
-	for _, p := range new(upOptions).portList(node.Ports{}, true) {
-		list = append(list, strconv.Itoa(p.Number))
+	for openshift, want := range map[bool]string{false: "6443", true: "6443, 8080, 8443"} {
+		list = nil
+		for _, p := range new(upOptions).portList(node.Ports{}, node.Config{ControlPlane: true, OpenShift: openshift}) {
+			list = append(list, strconv.Itoa(p.Number))
+		}
+		if got := strings.Join(list, ", "); got != want {
+			t.Errorf("a control plane has ports %s, and should have %s (OpenShift: %v)", got, want, openshift)
+		}
 	}
-	if got := strings.Join(list, ", "); got != "6443" {
-		t.Errorf("a control plane has ports %s", got)
+}
+
+func TestChooseImages(t *testing.T) {
+	for _, test := range []struct {
+		openshift bool
+		images    []string
+		want      string
+	}{
+		{false, []string{"none"}, ""},
+		{false, []string{"ash:1"}, "pause:1 ash:1"},
+		{true, []string{"ash:1"}, "pause:1 deployer ash:1"},
+		{true, []string{"none"}, ""},
+		{true, allImages, "deployer cli:latest " + strings.Join(allImages, " ")},
+		{false, allImages, strings.Join(allImages, " ")},
+	} {
+		o := &upOptions{openshift: test.openshift, images: test.images}
+		o.chooseImages()
+		if got := strings.Join(o.images, " "); got != test.want {
+			t.Errorf("%v (OpenShift: %v): got %s, want %s", test.images, test.openshift, got, test.want)
+		}
 	}
 }
 

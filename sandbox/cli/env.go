@@ -57,7 +57,7 @@ func environment(dirs host.Dirs, admin bool) ([]string, error) {
 	if cfg.Name == "" {
 		return nil, fmt.Errorf("there is no sandbox %s: start it with: workshop-sandbox up --name %s", dirs.Name, dirs.Name)
 	}
-	if cfg.ControlPlane {
+	if !cfg.HasTrainer() {
 		return []string{"KUBECONFIG=" + quote(dirs.Kubeconfig())}, nil
 	}
 	kubeconfig := dirs.TrainerKubeconfig()
@@ -82,6 +82,9 @@ func environment(dirs host.Dirs, admin bool) ([]string, error) {
 		{"WORKSHOPCTL_HUB_IMAGE", image.Hub5}, {"WORKSHOPCTL_PROXY_IMAGE", image.Proxy},
 		{"WORKSHOPCTL_GATEWAY_IMAGE", image.Gateway}, {"WORKSHOPCTL_TERMINAL_IMAGE", image.Terminal1},
 	} {
+		if cfg.OpenShift && v.name == image.Terminal1 {
+			continue // the cluster has a terminal image of its own
+		}
 		for _, ref := range refs {
 			// The gateway's tag says what is in it, and isn't known before.
 			if ref == "workshop/"+v.name || strings.HasPrefix(ref, "workshop/"+v.name+":") {

@@ -64,10 +64,13 @@ func printStatus(streams Streams, s node.Status) error {
 		health = "not healthy"
 	}
 	fmt.Fprintf(streams.Out, "Sandbox %s is running and %s (process %d, API server on 127.0.0.1:%d", s.Name, health, s.PID, s.Ports.API)
+	if s.HasIngress() {
+		fmt.Fprintf(streams.Out, ", ingress on %d and %d", s.Ports.HTTP, s.Ports.HTTPS)
+	}
 	if s.ControlPlane {
 		fmt.Fprintf(streams.Out, ", control plane only)\n")
 	} else {
-		fmt.Fprintf(streams.Out, ", ingress on %d and %d, registry on %d)\nNode: %s\n", s.Ports.HTTP, s.Ports.HTTPS, s.Ports.Registry, s.Node)
+		fmt.Fprintf(streams.Out, ", registry on %d)\nNode: %s\n", s.Ports.Registry, s.Node)
 	}
 	if len(s.Units) == 0 {
 		return nil

@@ -30,10 +30,12 @@ type upOptions struct {
 	name         string
 	source       string
 	controlPlane bool
+	openshift    bool
 	images       []string
+	cli          image.Built // image of the stream openshift/cli, once it is pushed
 	timeout      time.Duration
 	ports        node.Ports
-	fixed        map[string]bool // flags of ports that were given
+	fixed        map[string]bool // flags that were given
 	start        time.Time
 	printing     sync.Mutex
 }
@@ -58,7 +60,7 @@ kept in ~/.cache/workshop-sandbox.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.fixed = map[string]bool{}
-			for _, flag := range []string{"api-port", "http-port", "https-port", "registry-port"} {
+			for _, flag := range []string{"api-port", "http-port", "https-port", "registry-port", "openshift"} {
 				o.fixed[flag] = cmd.Flags().Changed(flag)
 			}
 			return o.run(cmd.Context())
@@ -68,6 +70,7 @@ kept in ~/.cache/workshop-sandbox.`,
 	f := cmd.Flags()
 	f.StringVar(&o.source, "source", "", "checkout of workshopctl to build from (default: $WORKSHOP_SANDBOX_SOURCE, else the one around the working directory or this program)")
 	f.BoolVar(&o.controlPlane, "control-plane", false, "start only etcd, the API server and its controllers, empty, for tests")
+	f.BoolVar(&o.openshift, "openshift", false, "speak OpenShift: its API groups, login, routes, image streams and security context constraints")
 	f.StringSliceVar(&o.images, "images", allImages, "images to have in the registry, or none")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take to become ready, after all is built")
 	f.IntVar(&o.ports.API, "api-port", 0, "port of 127.0.0.1 for the API server (default: the last one, 6443, or a free one)")
@@ -93,11 +96,17 @@ func (o *upOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(o.images) == 1 && o.images[0] == "none" {
-		o.images = nil
-	} else if !slices.Contains(o.images, image.Pause) {
-		o.images = append([]string{image.Pause}, o.images...) // no pod without it
+	last, err := node.LoadConfig(dirs.ConfigFile())
+	if err != nil {
+		return err
 	}
+	if last.OpenShift && !o.openshift {
+		if o.fixed["openshift"] {
+			return usageError{fmt.Errorf("sandbox %s speaks OpenShift, and objects in it need that: take it down first, with: %s down --name %s", o.name, filepath.Base(os.Args[0]), o.name)}
+		}
+		o.openshift = true
+	}
+	o.chooseImages()
 	src, srcErr := source(o.source)
 	cache, cacheErr := host.CacheDir()
 	more := append(o.busyPorts(ctx, dirs), srcErr, cacheErr)
@@ -119,14 +128,40 @@ func (o *upOptions) run(ctx context.Context) error {
 	return nil
 }
 
+// chooseImages adds those without which no pod runs, and no DeploymentConfig
+// gets any.
+func (o *upOptions) chooseImages() {
+	if len(o.images) == 1 && o.images[0] == "none" {
+		o.images = nil
+		return
+	}
+	add := func(names ...string) {
+		for _, name := range names {
+			if !slices.Contains(o.images, name) {
+				o.images = append([]string{name}, o.images...)
+			}
+		}
+	}
+	if o.openshift {
+		if slices.Equal(o.images, allImages) {
+			add(image.CLI)
+		}
+		add(image.Deployer)
+	}
+	add(image.Pause)
+}
+
 // need: figures are what a first run was seen to take, and some more.
 func (o *upOptions) need(dirs host.Dirs, cache string) host.Need {
 	need := host.Need{Programs: host.ControlPlanePrograms, GoTool: true, Disk: map[string]uint64{dirs.State: 500e6}}
+	if o.openshift {
+		need.Programs = slices.Concat(need.Programs, host.IngressPrograms)
+	}
 	if o.controlPlane {
 		return need
 	}
 	need.Disk[dirs.State] = 5e9
-	need.Programs = slices.Concat(host.ControlPlanePrograms, host.NodePrograms)
+	need.Programs = slices.Concat(host.ControlPlanePrograms, host.IngressPrograms, host.NodePrograms)
 	if len(o.images) > 0 {
 		need.Programs = append(need.Programs, host.BuildPrograms...)
 	}
@@ -143,15 +178,15 @@ func (o *upOptions) up(ctx context.Context, dirs host.Dirs, src, cache string) e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var work sync.WaitGroup
-	registry := make(chan string, 1) // its address, once it answers
+	ready := ready{registry: make(chan string, 1), programs: make(chan node.Programs, 1)}
 	work.Go(func() {
-		if err := o.startSandbox(ctx, dirs, src, cache, registry); err != nil {
+		if err := o.startSandbox(ctx, dirs, src, cache, ready); err != nil {
 			cancel(err) // the first cause is kept
 		}
 	})
 	if !o.controlPlane && len(o.images) > 0 {
 		work.Go(func() {
-			if err := o.loadImages(ctx, dirs, src, cache, registry); err != nil {
+			if err := o.loadImages(ctx, dirs, src, cache, ready); err != nil {
 				cancel(err)
 			}
 		})
@@ -160,7 +195,12 @@ func (o *upOptions) up(ctx context.Context, dirs host.Dirs, src, cache string) e
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if !o.controlPlane {
+	switch {
+	case o.openshift && o.cli.Ref != "":
+		if err := tagCLI(ctx, dirs, o.cli); err != nil {
+			return err
+		}
+	case !o.openshift && !o.controlPlane: // bootstrap does it for OpenShift
 		if err := node.EnsureTrainer(ctx, dirs); err != nil {
 			return fmt.Errorf("give the trainer a namespace: %w", err)
 		}
@@ -169,15 +209,45 @@ func (o *upOptions) up(ctx context.Context, dirs host.Dirs, src, cache string) e
 	return nil
 }
 
-// loadImages brings the images into the registry and notes their names.
-func (o *upOptions) loadImages(ctx context.Context, dirs host.Dirs, src, cache string, registry <-chan string) error {
-	images, err := image.Build(ctx, image.Options{Source: src, CacheDir: filepath.Join(cache, "images"), Log: o.step}, o.images)
+// tagCLI points the image stream that everybody may use to the image.
+func tagCLI(ctx context.Context, dirs host.Dirs, built image.Built) error {
+	img, err := layoutImage(built.Layout)
 	if err != nil {
 		return err
 	}
+	return node.TagCLI(ctx, dirs, img)
+}
+
+// ready is what the images wait for.
+type ready struct {
+	programs chan node.Programs // once they are compiled
+	registry chan string        // its address, once it answers
+}
+
+// loadImages brings the images into the registry and notes their names.
+func (o *upOptions) loadImages(ctx context.Context, dirs host.Dirs, src, cache string, ready ready) error {
+	opts := image.Options{Source: src, CacheDir: filepath.Join(cache, "images"), Log: o.step}
+	ofPrograms, others := image.OfPrograms(o.images)
+	images, err := image.Build(ctx, opts, others)
+	if err != nil {
+		return err
+	}
+	if len(ofPrograms) > 0 {
+		select {
+		case programs := <-ready.programs:
+			opts.Programs = map[string]string{"oc": programs.OC}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		more, err := image.Build(ctx, opts, ofPrograms)
+		if err != nil {
+			return err
+		}
+		images = append(images, more...)
+	}
 	var addr string
 	select {
-	case addr = <-registry:
+	case addr = <-ready.registry:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -187,6 +257,9 @@ func (o *upOptions) loadImages(ctx context.Context, dirs host.Dirs, src, cache s
 			return fmt.Errorf("push %s: %w", b.Ref, err)
 		}
 		refs = append(refs, b.Ref)
+		if b.Name == image.CLI {
+			o.cli = b
+		}
 	}
 	o.step("%d images are in the registry", len(images))
 	data, err := json.Marshal(refs)
@@ -197,31 +270,30 @@ func (o *upOptions) loadImages(ctx context.Context, dirs host.Dirs, src, cache s
 }
 
 // startSandbox builds the programs, starts the sandbox and waits for it.
-func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache string, registry chan<- string) error {
-	cfg, err := o.config(ctx, src, cache)
-	if err != nil {
-		return err
-	}
+func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache string, ready ready) error {
 	client := node.NewClient(dirs)
 	status, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
 	old := status.Config
+	// A running sandbox may have more than was asked for.
+	cfg, err := o.config(ctx, src, cache, o.controlPlane && (old.ControlPlane || !status.Running))
+	if err != nil {
+		return err
+	}
+	ready.programs <- cfg.Programs
 	cfg.Ports = o.wanted(old.Ports)
 	if status.Running {
-		if o.controlPlane && !old.ControlPlane { // there is more than was asked for
-			cfg.ControlPlane, cfg.Programs = false, old.Programs
-		}
 		switch {
 		case cfg == old && status.Healthy:
 			o.step("%s is running and healthy", o.name)
-			registry <- registryAddress(status.Ports)
+			ready.registry <- registryAddress(status.Ports)
 			return nil
 		case cfg == old && status.Units != nil:
 			o.step("%s is running and not healthy yet", o.name)
-			return o.wait(ctx, dirs, client, registry)
-		case status.Units != nil && cfg.Executable == old.Executable && cfg.ControlPlane == old.ControlPlane && cfg.Ports == old.Ports:
+			return o.wait(ctx, dirs, client, ready.registry)
+		case status.Units != nil && cfg.Executable == old.Executable && cfg.ControlPlane == old.ControlPlane && cfg.OpenShift == old.OpenShift && cfg.Ports == old.Ports:
 			o.step("%s is running; restarting what has changed", o.name)
 			if err := cfg.Save(dirs.ConfigFile()); err != nil {
 				return err
@@ -232,7 +304,7 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 			if err := client.Reload(ctx); err != nil {
 				return err
 			}
-			return o.wait(ctx, dirs, client, registry)
+			return o.wait(ctx, dirs, client, ready.registry)
 		}
 		o.step("%s is running and has changed; restarting it", o.name)
 	}
@@ -242,12 +314,12 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 	if err := o.spawn(ctx, dirs, cfg, old.Ports); err != nil {
 		return err
 	}
-	return o.wait(ctx, dirs, client, registry)
+	return o.wait(ctx, dirs, client, ready.registry)
 }
 
 // config says what should run, and builds what that needs.
-func (o *upOptions) config(ctx context.Context, src, cache string) (node.Config, error) {
-	cfg := node.Config{Name: o.name, ControlPlane: o.controlPlane}
+func (o *upOptions) config(ctx context.Context, src, cache string, controlPlane bool) (node.Config, error) {
+	cfg := node.Config{Name: o.name, ControlPlane: controlPlane, OpenShift: o.openshift}
 	exe, err := os.Executable()
 	if err != nil {
 		return cfg, err
@@ -256,14 +328,26 @@ func (o *upOptions) config(ctx context.Context, src, cache string) (node.Config,
 		return cfg, err
 	}
 	builder := build.Builder{Source: src, CacheDir: cache, Log: o.step}
-	if cfg.Programs.Kube, err = builder.Build(ctx, build.Kube); err != nil || o.controlPlane {
-		return cfg, err
+	type needed struct {
+		program build.Program
+		path    *string
 	}
-	if cfg.Programs.DNS, err = builder.Build(ctx, build.DNS); err != nil {
-		return cfg, err
+	p := &cfg.Programs
+	programs := []needed{{build.Kube, &p.Kube}}
+	if !controlPlane {
+		programs = append(programs, needed{build.DNS, &p.DNS}, needed{build.Registry, &p.Registry})
 	}
-	cfg.Programs.Registry, err = builder.Build(ctx, build.Registry)
-	return cfg, err
+	if o.openshift {
+		programs = append(programs, needed{build.OpenShiftKubeAPIServer, &p.KubeAPIServer}, needed{build.OpenShiftAPIServer, &p.OpenShiftAPIServer},
+			needed{build.OpenShiftOAuthAPIServer, &p.OAuthAPIServer}, needed{build.OpenShiftOAuthServer, &p.OAuthServer},
+			needed{build.OpenShiftControllerManager, &p.OpenShiftControllerManager}, needed{build.OC, &p.OC})
+	}
+	for _, n := range programs {
+		if *n.path, err = builder.Build(ctx, n.program); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
 }
 
 // wanted are the ports given by flags, else those of last time, else 0.
@@ -277,8 +361,11 @@ func (o *upOptions) wanted(last node.Ports) node.Ports {
 		return 0
 	}
 	p := node.Ports{API: first(o.ports.API, last.API)}
-	if !o.controlPlane || last.HTTPS != 0 {
-		p.HTTP, p.HTTPS, p.Registry = first(o.ports.HTTP, last.HTTP), first(o.ports.HTTPS, last.HTTPS), first(o.ports.Registry, last.Registry)
+	if !o.controlPlane || o.openshift || last.HTTPS != 0 {
+		p.HTTP, p.HTTPS = first(o.ports.HTTP, last.HTTP), first(o.ports.HTTPS, last.HTTPS)
+	}
+	if !o.controlPlane || last.Registry != 0 {
+		p.Registry = first(o.ports.Registry, last.Registry)
 	}
 	return p
 }
@@ -290,15 +377,18 @@ type port struct {
 }
 
 // portList has the ports in the order of node.Ports, with the numbers wanted.
-func (o *upOptions) portList(wanted node.Ports, controlPlane bool) []port {
+func (o *upOptions) portList(wanted node.Ports, cfg node.Config) []port {
 	list := []port{
 		{host.Port{Purpose: "API server", Flag: "--api-port"}, func(p *node.Ports) *int { return &p.API }},
 		{host.Port{Purpose: "ingress (http)", Flag: "--http-port"}, func(p *node.Ports) *int { return &p.HTTP }},
 		{host.Port{Purpose: "ingress (https)", Flag: "--https-port"}, func(p *node.Ports) *int { return &p.HTTPS }},
 		{host.Port{Purpose: "registry", Flag: "--registry-port"}, func(p *node.Ports) *int { return &p.Registry }},
 	}
-	if controlPlane {
+	switch {
+	case !cfg.HasIngress():
 		list = list[:1]
+	case cfg.ControlPlane:
+		list = list[:3]
 	}
 	for i, p := range list {
 		list[i].Fixed = o.fixed[strings.TrimPrefix(p.Flag, "--")]
@@ -316,7 +406,7 @@ func (o *upOptions) busyPorts(ctx context.Context, dirs host.Dirs) []error {
 		running = status.Ports
 	}
 	var problems []error
-	for _, p := range o.portList(o.ports, o.controlPlane) {
+	for _, p := range o.portList(o.ports, node.Config{ControlPlane: o.controlPlane, OpenShift: o.openshift}) {
 		if !p.Fixed || p.Number == *p.of(&running) {
 			continue
 		}
@@ -337,7 +427,7 @@ func (o *upOptions) busyPorts(ctx context.Context, dirs host.Dirs) []error {
 // listen opens the ports and puts their numbers into the Config.
 func (o *upOptions) listen(ctx context.Context, cfg *node.Config, last node.Ports) ([]*os.File, error) {
 	var files []*os.File
-	for _, p := range o.portList(cfg.Ports, cfg.ControlPlane) {
+	for _, p := range o.portList(cfg.Ports, *cfg) {
 		f, number, err := host.Listen(ctx, p.Port)
 		if err != nil {
 			closeAll(files)
@@ -495,7 +585,10 @@ func (o *upOptions) summary(dirs host.Dirs) {
 	fmt.Fprintf(o.streams.Err, "\nSandbox %s is ready.\n", o.name)
 	fmt.Fprintf(o.streams.Err, "  use it      eval \"$(%s env%s)\"\n", self, named)
 	fmt.Fprintf(o.streams.Err, "  kubectl     %s --kubeconfig %s\n", filepath.Join(dirs.State, "bin", "kubectl"), dirs.Kubeconfig())
-	if !cfg.ControlPlane {
+	if cfg.OpenShift {
+		fmt.Fprintf(o.streams.Err, "  users       user1 to user5 (password openshift), trainer (trainer), admin (admin)\n  login page  %s\n", cfg.OAuthURL())
+	}
+	if cfg.HasIngress() {
 		fmt.Fprintf(o.streams.Err, "  ingress     https://ANYTHING.%s:%d  and  http://ANYTHING.%s:%d\n", cfg.Domain(), cfg.Ports.HTTPS, cfg.Domain(), cfg.Ports.HTTP)
 		fmt.Fprintf(o.streams.Err, "  its CA      %s\n", dirs.CA())
 	}

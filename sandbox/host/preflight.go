@@ -22,13 +22,14 @@ type Program struct {
 	Package string
 }
 
-// ControlPlanePrograms are needed by `up --control-plane`, NodePrograms by a
-// whole node, BuildPrograms to build the images.
+// ControlPlanePrograms are needed by `up --control-plane`, IngressPrograms where
+// there is an ingress, NodePrograms by a whole node, BuildPrograms to build the images.
 var (
 	ControlPlanePrograms = []Program{{"etcd", "etcd-server"}, {"ip", "iproute2"}}
+	IngressPrograms      = []Program{{"haproxy", "haproxy"}}
 	NodePrograms         = []Program{
 		{"conntrack", "conntrack"}, {"containerd", "containerd"}, {"runc", "runc"}, {"/usr/lib/cni/ptp", "containernetworking-plugins"},
-		{"haproxy", "haproxy"}, {"iptables", "iptables"}, {"mount", "mount"},
+		{"iptables", "iptables"}, {"mount", "mount"},
 	}
 	BuildPrograms = []Program{{"buildah", "buildah"}, {"mmdebstrap", "mmdebstrap"}}
 )

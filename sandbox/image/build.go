@@ -114,6 +114,24 @@ func (b *builder) configure() error {
 
 // build makes the layout of one image.
 func (b *builder) build(ctx context.Context, o order) error {
+	if err := b.store(ctx, o); err != nil {
+		return err
+	}
+	// zstd, because containerd unpacks it several times faster than gzip.
+	unfinished := filepath.Join(b.tmp, "layout")
+	if err := b.run(ctx, o.name, "buildah", "push", "--signature-policy", b.policy(), "--format", "oci", "--compression-format", "zstd", o.stored(), "oci:"+unfinished+":"+o.tag); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, o.layoutDir(b.opts.CacheDir))
+}
+
+// stored is what an image is called in buildah's storage.
+func (o order) stored() string {
+	return storageName + strings.ReplaceAll(o.name, ":", "-") + ":" + o.key[:16]
+}
+
+// store builds an image into buildah's storage.
+func (b *builder) store(ctx context.Context, o order) error {
 	containerfile := filepath.Join(b.opts.Source, "images", o.dir, "Containerfile")
 	text, err := os.ReadFile(containerfile)
 	if err != nil {
@@ -127,23 +145,21 @@ func (b *builder) build(ctx context.Context, o order) error {
 		}
 		args = append(args, "--build-arg", "BASE="+base)
 	}
-	name := storageName + strings.ReplaceAll(o.name, ":", "-") + ":" + o.key[:16]
+	if o.base != nil {
+		// Quick where its layers are in the storage from last time.
+		if err := b.store(ctx, *o.base); err != nil {
+			return err
+		}
+		args = append(args, "--build-arg", "TERMINAL="+o.base.stored())
+	}
 	for _, a := range append(b.reach(), o.args...) {
 		args = append(args, "--build-arg", a)
 	}
 	if b.ca != "" {
 		args = append(args, "--volume", b.ca+":"+mountedCA+":ro")
 	}
-	args = append(args, "--tag", name, "--file", containerfile, o.context)
-	if err := b.run(ctx, o.name, "buildah", args...); err != nil {
-		return err
-	}
-	// zstd, because containerd unpacks it several times faster than gzip.
-	unfinished := filepath.Join(b.tmp, "layout")
-	if err := b.run(ctx, o.name, "buildah", "push", "--signature-policy", b.policy(), "--format", "oci", "--compression-format", "zstd", name, "oci:"+unfinished+":"+o.tag); err != nil {
-		return err
-	}
-	return os.Rename(unfinished, o.layoutDir(b.opts.CacheDir))
+	args = append(args, "--tag", o.stored(), "--file", containerfile, o.context)
+	return b.run(ctx, o.name, "buildah", args...)
 }
 
 // base returns the name of the base image, which it makes if there is none yet.

@@ -36,12 +36,17 @@ type Options struct {
 	Source string
 	// CacheDir keeps finished images and buildah's storage.
 	CacheDir string
+	// Programs are paths of programs that are compiled elsewhere, each alone in
+	// a directory NAME-HASH.
+	Programs map[string]string
 	// Log receives a line for each image. Nil discards them.
 	Log func(format string, args ...any)
 }
 
 // Built is an image that lies ready in the cache.
 type Built struct {
+	// Name is what Build was asked for.
+	Name string
 	// Ref is repository and tag without a registry: "workshop/hub:5.5.0".
 	Ref string
 	// Layout is an OCI image layout directory with this image alone.
@@ -57,6 +62,7 @@ type order struct {
 	context string // directory of the build context
 	tag     string
 	key     string // hash of the inputs
+	base    *order // the image it starts from
 }
 
 // Build returns the images of these names (see Hub5 and its neighbours), in
@@ -121,16 +127,32 @@ func prepare(ctx context.Context, opts Options, names []string) ([]order, error)
 	orders := make([]order, len(names))
 	for i, r := range found {
 		o := order{recipe: r, name: names[i], context: filepath.Join(opts.Source, "images", r.dir)}
-		if r.program != nil {
+		switch {
+		case r.program != nil:
 			if o.context, err = compile(ctx, opts, r.program); err != nil {
 				return nil, err
 			}
+		case r.compiled != "":
+			if opts.Programs[r.compiled] == "" {
+				return nil, fmt.Errorf("image %s is for OpenShift only", names[i])
+			}
+			o.context = filepath.Dir(opts.Programs[r.compiled])
+		}
+		if r.from != "" {
+			base, err := prepare(ctx, opts, []string{r.from})
+			if err != nil {
+				return nil, err
+			}
+			o.base = &base[0]
 		}
 		if o.key, err = o.hash(opts.Source); err != nil {
 			return nil, err
 		}
 		_, o.tag, _ = strings.Cut(o.name, ":")
-		if o.tag == "" {
+		switch {
+		case o.tag == "" && r.compiled != "":
+			_, o.tag, _ = strings.Cut(filepath.Base(o.context), "-")
+		case o.tag == "":
 			o.tag = o.key[:12]
 		}
 		orders[i] = o
@@ -146,10 +168,15 @@ func (o order) hash(source string) (string, error) {
 	for _, a := range o.args {
 		fmt.Fprintf(h, "arg %q\n", a)
 	}
+	if o.base != nil {
+		fmt.Fprintf(h, "from %q\n", o.base.key)
+	}
 	if err := hashFile(h, "Containerfile", filepath.Join(source, "images", o.dir, "Containerfile")); err != nil {
 		return "", err
 	}
-	if err := hashTree(h, o.context); err != nil {
+	if o.compiled != "" {
+		fmt.Fprintf(h, "program %q\n", filepath.Base(o.context)) // its name says what is in it
+	} else if err := hashTree(h, o.context); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -211,8 +238,12 @@ func cached(cacheDir string, o order) (Built, error) {
 	if err != nil {
 		return Built{}, fmt.Errorf("read the cached image %s: %w; delete %s to have it built again", o.name, err, dir)
 	}
-	repository, _, _ := strings.Cut(o.name, ":")
-	return Built{Ref: "workshop/" + repository + ":" + o.tag, Layout: dir, Digest: m.Digest.String()}, nil
+	repository := o.repository
+	if repository == "" {
+		name, _, _ := strings.Cut(o.name, ":")
+		repository = "workshop/" + name
+	}
+	return Built{Name: o.name, Ref: repository + ":" + o.tag, Layout: dir, Digest: m.Digest.String()}, nil
 }
 
 // manifest describes the one image of a layout.

@@ -296,6 +296,41 @@ func TestProgramsAreInputs(t *testing.T) {
 	}
 }
 
+// TestCompiledPrograms: an image of a program that was compiled elsewhere has
+// the program's hash for a tag, and one that starts from another image changes
+// with that, too.
+func TestCompiledPrograms(t *testing.T) {
+	calls := fakeTools(t)
+	source := checkout(t)
+	for _, dir := range []string{"cli", "deployer"} {
+		put(t, filepath.Join(source, "images", dir, "Containerfile"), "FROM scratch\n")
+	}
+	opts := Options{Source: source, CacheDir: t.TempDir()}
+	if _, err := Build(t.Context(), opts, []string{CLI}); err == nil || !strings.Contains(err.Error(), "OpenShift only") {
+		t.Errorf("without the program: %v", err)
+	}
+	opts.Programs = map[string]string{"oc": "/cache/oc-01ab/oc"}
+	build := func() []Built {
+		t.Helper()
+		built, err := Build(t.Context(), opts, []string{CLI, Deployer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return built
+	}
+	first := build()
+	if first[0].Ref != "openshift/cli:latest" || first[1].Ref != "workshop/deployer:01ab" {
+		t.Errorf("they are %s and %s", first[0].Ref, first[1].Ref)
+	}
+	if n := count(calls(), "buildah bud"); n != 4 { // the base system, the terminal, and both
+		t.Errorf("there were %d builds", n)
+	}
+	put(t, filepath.Join(source, "images", "terminal", "profile"), "two\n")
+	if again := build(); again[0].Layout == first[0].Layout || again[1].Layout != first[1].Layout {
+		t.Errorf("after a change of the terminal: %v, before: %v", again, first)
+	}
+}
+
 func TestWaitForTheLockCanBeCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	held, err := acquire(t.Context(), path, t.Logf)

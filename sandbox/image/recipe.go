@@ -9,7 +9,8 @@ import (
 )
 
 // Names of the images that Build knows. A built image's Ref is "workshop/"
-// and the name; Gateway's gets the hash of the program in it as its tag.
+// and the name, but for CLI's, "openshift/cli:latest". Gateway's and Deployer's
+// get the hash of the program in them as their tag.
 const (
 	Hub5      = "hub:5.5.0"
 	Hub6      = "hub:6.1.1"
@@ -19,6 +20,8 @@ const (
 	Terminal2 = "terminal:2"
 	Pause     = "pause:1"
 	Ash       = "ash:1"
+	CLI       = "cli:latest"
+	Deployer  = "deployer"
 )
 
 // recipe says how one image is made.
@@ -30,6 +33,13 @@ type recipe struct {
 	args []string
 	// program is the Go program that the image consists of.
 	program *program
+	// compiled is the name of one of Options.Programs, whose directory is the
+	// build context.
+	compiled string
+	// from is the image that it starts from, as the build argument TERMINAL.
+	from string
+	// repository, unless it is "workshop/" and the name.
+	repository string
 }
 
 // program is a static Go program that is built before its image.
@@ -51,7 +61,23 @@ func recipes() map[string]recipe {
 		Terminal2: {dir: "terminal", args: []string{"VERSION=2"}},
 		Pause:     {dir: "pause", program: &program{name: "pause", module: "sandbox", pkg: "./image/pause"}},
 		Ash:       {dir: "ash"},
+		CLI:       {dir: "cli", compiled: "oc", from: Terminal1, repository: "openshift/cli"},
+		Deployer:  {dir: "deployer", compiled: "oc"},
 	}
+}
+
+// OfPrograms returns those of the names whose images need Options.Programs, and
+// the others.
+func OfPrograms(names []string) (of, others []string) {
+	all := recipes()
+	for _, name := range names {
+		if all[name].compiled != "" {
+			of = append(of, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return of, others
 }
 
 // find returns the recipes of names, or an error that lists what there is.

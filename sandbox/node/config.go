@@ -27,6 +27,11 @@ const (
 	apiPort             = 6443
 	registryPort        = 5000
 	privateRegistryPort = 5001
+	openshiftPort       = 6444
+	oauthAPIPort        = 6445
+	oauthPort           = 6447
+
+	openshiftControllerPort = 10258
 )
 
 // UsedInside says which program has this port of the node, so that the
@@ -34,7 +39,8 @@ const (
 func UsedInside(port int) string {
 	return map[int]string{
 		53: unitCoreDNS, 2379: unitEtcd, 2380: unitEtcd, registryPort: Registry, privateRegistryPort: unitPrivateRegistry, apiPort: unitAPIServer,
-		10248: unitKubelet, 10249: unitKubeProxy, 10250: unitKubelet, 10255: unitKubelet, 10256: unitKubeProxy, 10257: unitControllerManager, 10259: unitScheduler,
+		10248: unitKubelet, 10249: unitKubeProxy, 10250: unitKubelet, 10255: unitKubelet, 10256: unitKubeProxy, openshiftPort: unitOpenShiftAPIServer, oauthAPIPort: unitOAuthAPIServer, oauthPort: unitOAuthServer,
+		10257: unitControllerManager, openshiftControllerPort: unitOpenShiftController, 10259: unitScheduler,
 	}[port]
 }
 
@@ -59,6 +65,8 @@ type Config struct {
 	// ControlPlane leaves out the node: only etcd, the API server and its
 	// controllers run.
 	ControlPlane bool `json:"controlPlane,omitempty"`
+	// OpenShift adds OpenShift's own servers and controllers.
+	OpenShift bool `json:"openshift,omitempty"`
 	// Ports of the host's loopback address.
 	Ports Ports `json:"ports"`
 	// Executable is the hash of the workshop-sandbox that supervises.
@@ -81,7 +89,21 @@ type Programs struct {
 	Kube     string `json:"kube"`
 	DNS      string `json:"dns,omitempty"`
 	Registry string `json:"registry,omitempty"`
+	// OpenShift's.
+	KubeAPIServer              string `json:"kubeAPIServer,omitempty"`
+	OpenShiftAPIServer         string `json:"openshiftAPIServer,omitempty"`
+	OAuthAPIServer             string `json:"oauthAPIServer,omitempty"`
+	OAuthServer                string `json:"oauthServer,omitempty"`
+	OpenShiftControllerManager string `json:"openshiftControllerManager,omitempty"`
+	OC                         string `json:"oc,omitempty"`
 }
+
+// HasIngress says whether ports of the host lead to an ingress. A control
+// plane by itself has one if it speaks OpenShift, for the login page.
+func (c Config) HasIngress() bool { return !c.ControlPlane || c.OpenShift }
+
+// HasTrainer says whether there is a trainer with a namespace.
+func (c Config) HasTrainer() bool { return !c.ControlPlane || c.OpenShift }
 
 // Domain is what all names of the ingress end in.
 func (c Config) Domain() string { return c.Name + ".localhost" }

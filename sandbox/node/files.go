@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -32,7 +33,15 @@ func Prepare(cfg Config, dirs host.Dirs) error {
 	if err := n.preparePKI(); err != nil {
 		return fmt.Errorf("make the sandbox's certificates: %w", err)
 	}
-	for path, content := range n.files() {
+	files := n.files()
+	if n.OpenShift {
+		more, err := n.openshiftFiles()
+		if err != nil {
+			return err
+		}
+		maps.Copy(files, more)
+	}
+	for path, content := range files {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
@@ -45,7 +54,10 @@ func Prepare(cfg Config, dirs host.Dirs) error {
 	if err := os.Remove(kubectl); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return os.Symlink(cfg.Programs.Kube, kubectl)
+	if err := os.Symlink(n.Programs.Kube, kubectl); err != nil || !n.OpenShift {
+		return err
+	}
+	return host.WriteFile(n.state("bin", "oc"), []byte(n.oc()), 0o755)
 }
 
 func (n node) preparePKI() error {
@@ -75,7 +87,13 @@ func (n node) preparePKI() error {
 			return err
 		}
 	}
-	if err := ingress.issue(dir, "ingress", leaf{commonName: "*." + n.Domain(), names: []string{"*." + n.Domain(), n.Domain()}}); err != nil {
+	if n.OpenShift {
+		if err := n.issueOpenShift(cluster, ingress); err != nil {
+			return err
+		}
+	}
+	// A wildcard stands for one label only.
+	if err := ingress.issue(dir, "ingress", leaf{commonName: "*." + n.Domain(), names: []string{"*." + n.Domain(), n.Domain(), "*." + n.AppsDomain()}}); err != nil {
 		return err
 	}
 	// HAProxy wants certificate and key in one file.
@@ -120,9 +138,8 @@ func join(path string, files ...string) error {
 // files returns the configuration, content by path.
 func (n node) files() map[string]string {
 	inside := fmt.Sprintf("https://%s:%d", Address, apiPort)
-	outside := fmt.Sprintf("https://127.0.0.1:%d", n.Ports.API)
 	files := map[string]string{
-		n.dirs.Kubeconfig():                    n.kubeconfig("admin", outside, metav1.NamespaceDefault),
+		n.dirs.Kubeconfig():                    n.kubeconfig("admin", n.outside(), metav1.NamespaceDefault),
 		n.etc("admin.kubeconfig"):              n.kubeconfig("admin", inside, metav1.NamespaceDefault),
 		n.etc("controller-manager.kubeconfig"): n.kubeconfig("controller-manager", inside, metav1.NamespaceDefault),
 	}
@@ -132,7 +149,7 @@ func (n node) files() map[string]string {
 	for _, name := range []string{"scheduler", "node", "proxy"} {
 		files[n.etc(name+".kubeconfig")] = n.kubeconfig(name, inside, metav1.NamespaceDefault)
 	}
-	files[n.dirs.TrainerKubeconfig()] = n.kubeconfig(Trainer, outside, TrainerNamespace)
+	files[n.dirs.TrainerKubeconfig()] = n.kubeconfig(Trainer, n.outside(), TrainerNamespace)
 	files[n.etc("containerd.toml")] = n.containerd()
 	files[n.state("cni", "10-sandbox.conflist")] = cni
 	files[n.etc("kubelet.yaml")] = n.kubelet()
@@ -147,16 +164,32 @@ func (n node) files() map[string]string {
 	return files
 }
 
-// kubeconfig holds its certificates, so that it works when copied elsewhere.
-func (n node) kubeconfig(name, server, namespace string) string {
-	encode := func(file string) string {
-		data, err := os.ReadFile(n.pki(file))
-		if err != nil {
-			return "" // preparePKI wrote them just now
-		}
-		return base64.StdEncoding.EncodeToString(data)
+// outside is the API server's URL on the host.
+func (n node) outside() string { return fmt.Sprintf("https://127.0.0.1:%d", n.Ports.API) }
+
+// encoded is a file of the PKI as kubeconfigs hold it, so that they work when
+// copied elsewhere.
+func (n node) encoded(file string) string {
+	data, err := os.ReadFile(n.pki(file))
+	if err != nil {
+		return "" // preparePKI wrote it just now
 	}
-	return fill(map[string]string{"NAME": "sandbox-" + n.Name, "SERVER": server, "NAMESPACE": namespace, "CA": encode("ca.crt"), "CERT": encode(name + ".crt"), "KEY": encode(name + ".key")}, `apiVersion: v1
+	return base64.StdEncoding.EncodeToString(data)
+}
+
+// kubeconfig is for somebody with a certificate of that name.
+func (n node) kubeconfig(name, server, namespace string) string {
+	return n.kubeconfigWith(server, namespace, fmt.Sprintf("client-certificate-data: %s\n    client-key-data: %s", n.encoded(name+".crt"), n.encoded(name+".key")))
+}
+
+// kubeconfigWith is for somebody with these credentials. On OpenShift clients
+// meet the ingress' authority, too: oc login asks the OAuth server.
+func (n node) kubeconfigWith(server, namespace, user string) string {
+	ca := "ca.crt"
+	if n.OpenShift {
+		ca = "ca-bundle.crt"
+	}
+	return fill(map[string]string{"NAME": "sandbox-" + n.Name, "SERVER": server, "NAMESPACE": namespace, "CA": n.encoded(ca), "USER": user}, `apiVersion: v1
 kind: Config
 clusters:
 - name: $NAME
@@ -166,8 +199,7 @@ clusters:
 users:
 - name: $NAME
   user:
-    client-certificate-data: $CERT
-    client-key-data: $KEY
+    $USER
 contexts:
 - name: $NAME
   context:

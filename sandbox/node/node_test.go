@@ -31,18 +31,39 @@ func testNode(dir string, controlPlane bool) node {
 	}
 }
 
+func openshiftNode(dir string, controlPlane bool) node {
+	n := testNode(dir, controlPlane)
+	n.OpenShift = true
+	p := &n.Programs
+	p.KubeAPIServer, p.OpenShiftAPIServer, p.OAuthAPIServer, p.OAuthServer = "/cache/kube-apiserver", "/cache/openshift-apiserver", "/cache/oauth-apiserver", "/cache/oauth-server"
+	p.OpenShiftControllerManager, p.OC = "/cache/controller-manager", "/cache/oc-0123/oc"
+	return n
+}
+
 // The configuration and command lines of every program, as they are now.
 func TestGolden(t *testing.T) {
-	for name, controlPlane := range map[string]bool{"node": false, "control-plane": true} {
+	for name, n := range map[string]node{
+		"node": testNode("", false), "control-plane": testNode("", true),
+		"openshift": openshiftNode("", false), "openshift-control-plane": openshiftNode("", true),
+	} {
 		t.Run(name, func(t *testing.T) {
-			n := testNode("", controlPlane)
 			var b strings.Builder
 			files := n.files()
+			if n.OpenShift {
+				more, err := n.openshiftFiles()
+				if err != nil {
+					t.Fatal(err)
+				}
+				maps.Copy(files, more)
+			}
 			for _, path := range slices.Sorted(maps.Keys(files)) {
-				if strings.HasSuffix(path, "kubeconfig") {
-					continue // certificates
+				if strings.HasSuffix(path, "kubeconfig") || strings.HasSuffix(path, "token") || strings.HasSuffix(path, "hosts") {
+					continue // made up anew, or this machine's
 				}
 				b.WriteString("==> " + path + " <==\n" + files[path] + "\n")
+			}
+			if n.OpenShift {
+				b.WriteString("==> oc <==\n" + n.oc() + "\n")
 			}
 			for _, u := range n.units() {
 				b.WriteString("==> " + u.Name + ", after " + strings.Join(u.After, ", ") + " <==\n" + strings.Join(u.Args, "\n  ") + "\n\n")
@@ -117,6 +138,56 @@ func TestPrepareMakesCertificatesOnce(t *testing.T) {
 	if string(read(n.dirs.Kubeconfig())) != string(kubeconfig) {
 		t.Error("a second Prepare makes new certificates")
 	}
+
+	// The same sandbox, made one of OpenShift.
+	n = openshiftNode(filepath.Dir(n.dirs.State), false)
+	prepare := func() {
+		t.Helper()
+		if err := Prepare(n.Config, n.dirs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prepare()
+	verify("ca.crt", "openshift-apiserver.crt", "api.openshift-apiserver.svc", x509.ExtKeyUsageServerAuth)
+	verify("ca.crt", "oauth-apiserver.crt", "api.openshift-oauth-apiserver.svc", x509.ExtKeyUsageServerAuth)
+	verify("ca-bundle.crt", "oauth-server.crt", "oauth-openshift.apps.demo.localhost", x509.ExtKeyUsageServerAuth)
+	verify("ca-bundle.crt", "ingress.pem", "terminals-workshop.apps.demo.localhost", x509.ExtKeyUsageServerAuth)
+	verify("front-proxy-ca.crt", "front-proxy.crt", "", x509.ExtKeyUsageClientAuth)
+	trainer, err := clientcmd.RESTConfigFromKubeConfig(read(n.dirs.TrainerKubeconfig()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepare()
+	again, err := clientcmd.RESTConfigFromKubeConfig(read(n.dirs.TrainerKubeconfig()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(trainer.BearerToken, "sha256~") || trainer.BearerToken != again.BearerToken || len(trainer.CertData) > 0 {
+		t.Errorf("the trainer has the token %q, and after a restart %q", trainer.BearerToken, again.BearerToken)
+	}
+}
+
+// A certificate that was made before its names were more is made anew.
+func TestIssueKnowsNames(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := loadAuthority(dir, "ca", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	for _, names := range [][]string{{"a.test"}, {"a.test"}, {"a.test", "b.test"}, {"b.test"}} {
+		if err := ca.issue(dir, "leaf", leaf{names: names, addresses: []string{"127.0.0.1"}}); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "leaf.crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, string(data))
+	}
+	if made[0] != made[1] || made[1] == made[2] || made[2] != made[3] {
+		t.Error("a certificate is made anew when it needn't be, or isn't when it must")
+	}
 }
 
 func TestConfigFile(t *testing.T) {
@@ -135,7 +206,7 @@ func TestConfigFile(t *testing.T) {
 
 // What programs listen on must be known, or a user's ingress port meets it.
 func TestPortsOfUnitsAreKnown(t *testing.T) {
-	for _, l := range append(testNode("", false).listeners(), "127.0.0.1:2379", "127.0.0.1:10257") {
+	for _, l := range append(openshiftNode("", false).listeners(), "127.0.0.1:2379", "127.0.0.1:10257") {
 		_, port, err := net.SplitHostPort(l)
 		if err != nil {
 			t.Fatal(err)

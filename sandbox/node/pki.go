@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/workshopctl/workshopctl/sandbox/host"
@@ -86,10 +87,10 @@ func loadAuthority(dir, name, commonName string) (*authority, error) {
 }
 
 // issue writes NAME.crt (with the authority's own behind it) and NAME.key into
-// dir, unless they are there.
+// dir, unless they are there and for these names.
 func (a *authority) issue(dir, name string, l leaf) error {
 	certFile, keyFile := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-	if _, err := os.Stat(certFile); err == nil {
+	if l.namedIn(certFile) {
 		return nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -118,6 +119,24 @@ func (a *authority) issue(dir, name string, l leaf) error {
 		return err
 	}
 	return host.WriteFile(certFile, append(encodeCert(der), encodeCert(a.cert.Raw)...), 0o644)
+}
+
+// namedIn says whether the file is a certificate for all the names.
+func (l leaf) namedIn(certFile string) bool {
+	data, err := os.ReadFile(certFile)
+	if err != nil {
+		return false
+	}
+	cert, err := x509.ParseCertificate(decode(data))
+	if err != nil {
+		return false
+	}
+	for _, name := range slices.Concat(l.names, l.addresses) {
+		if !slices.Contains(cert.DNSNames, name) && !slices.ContainsFunc(cert.IPAddresses, func(ip net.IP) bool { return ip.String() == name }) {
+			return false
+		}
+	}
+	return true
 }
 
 func newTemplate(commonName string) (*x509.Certificate, error) {

@@ -29,13 +29,13 @@ import (
 // Ports.
 func (c Config) listeners() []string {
 	inside := []string{net.JoinHostPort(Address, strconv.Itoa(apiPort))}
-	if c.ControlPlane {
-		return inside
+	if c.HasIngress() {
+		inside = append(inside, net.JoinHostPort(Address, strconv.Itoa(c.Ports.HTTP)), net.JoinHostPort(Address, strconv.Itoa(c.Ports.HTTPS)))
 	}
-	return append(inside,
-		net.JoinHostPort(Address, strconv.Itoa(c.Ports.HTTP)),
-		net.JoinHostPort(Address, strconv.Itoa(c.Ports.HTTPS)),
-		net.JoinHostPort(Address, strconv.Itoa(registryPort)))
+	if !c.ControlPlane {
+		inside = append(inside, net.JoinHostPort(Address, strconv.Itoa(registryPort)))
+	}
+	return inside
 }
 
 // firstListener is the descriptor of the first socket that Spawn hands down.

@@ -15,17 +15,18 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/workshopctl/workshopctl/sandbox/bootstrap"
 	"github.com/workshopctl/workshopctl/sandbox/host"
 )
 
 // Trainer is the person whom workshopctl is for: admin of TrainerNamespace,
 // and nothing elsewhere.
 const (
-	Trainer          = "trainer"
-	TrainerNamespace = "workshop"
+	Trainer          = bootstrap.Trainer
+	TrainerNamespace = bootstrap.Project
 )
 
-// EnsureTrainer makes the trainer's namespace, which enforces the restricted
+// EnsureTrainer makes, where bootstrap doesn't, the trainer's namespace, which enforces the restricted
 // pod security standard, and the binding of the trainer's role. What is there
 // stays as it is.
 func EnsureTrainer(ctx context.Context, dirs host.Dirs) error {

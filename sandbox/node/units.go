@@ -53,19 +53,23 @@ func (n node) units() []supervise.Unit {
 			"--listen-peer-urls=http://127.0.0.1:2380", "--log-level=warn",
 			// A crash of the machine may cost the sandbox; waiting for its disk at each write costs all the time.
 			"--unsafe-no-fsync"),
-		n.program(unitAPIServer, []string{unitEtcd}, healthy(fmt.Sprintf("https://%s:%d/readyz", Address, apiPort)), n.Programs.Kube, "kube-apiserver",
-			"--etcd-servers="+etcdURL, "--service-cluster-ip-range="+serviceRange, "--advertise-address="+Address,
-			"--secure-port="+strconv.Itoa(apiPort), "--tls-cert-file="+n.pki("apiserver.crt"), "--tls-private-key-file="+n.pki("apiserver.key"), "--client-ca-file="+n.pki("ca.crt"),
-			"--service-account-issuer=https://kubernetes.default.svc.cluster.local", "--service-account-key-file="+n.pki("service-accounts.pub"), "--service-account-signing-key-file="+n.pki("service-accounts.key"),
-			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-			"--kubelet-client-certificate="+n.pki("apiserver-kubelet.crt"), "--kubelet-client-key="+n.pki("apiserver-kubelet.key"), "--kubelet-certificate-authority="+n.pki("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
-			// Debian's etcd 3.4 can't report progress, and lists by watch would wait for it.
-			"--feature-gates=WatchList=false"),
+		n.program(unitAPIServer, []string{unitEtcd}, healthy(fmt.Sprintf("https://%s:%d/readyz", Address, apiPort)), n.apiServer()...),
 		n.program(unitControllerManager, []string{unitAPIServer}, n.controllersWork, n.Programs.Kube, "kube-controller-manager",
 			"--kubeconfig="+n.etc("controller-manager.kubeconfig"), "--service-account-private-key-file="+n.pki("service-accounts.key"), "--root-ca-file="+n.pki("ca-bundle.crt"),
 			"--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1",
 			// Each controller asks for an account when it starts; at the default rate that takes five seconds for all.
 			"--kube-api-qps=200", "--kube-api-burst=400"),
+	}
+	if n.OpenShift {
+		units = append(units, n.openshiftUnits()...)
+	}
+	if n.HasIngress() {
+		after := unitAPIServer
+		if n.OpenShift {
+			after = unitBootstrap // which has the API server know Routes
+		}
+		units = append(units,
+			supervise.Unit{Name: unitIngress, After: []string{after}, Task: n.ingress, Ready: answers("tcp", net.JoinHostPort(Address, strconv.Itoa(n.Ports.HTTPS)))})
 	}
 	if n.ControlPlane {
 		return units
@@ -83,9 +87,26 @@ func (n node) units() []supervise.Unit {
 		// The same images behind a login.
 		n.program(unitPrivateRegistry, nil, answers("tcp", net.JoinHostPort(Address, strconv.Itoa(privateRegistryPort))), n.Programs.Registry,
 			"--addr", net.JoinHostPort(Address, strconv.Itoa(privateRegistryPort)), "--root", n.state("registry"), "--htpasswd-user", registryUser, "--htpasswd-password-file", n.etc("registry-password")),
-		supervise.Unit{Name: unitIngress, After: []string{unitAPIServer}, Task: n.ingress, Ready: answers("tcp", net.JoinHostPort(Address, strconv.Itoa(n.Ports.HTTPS)))},
 		supervise.Unit{Name: unitStorage, After: []string{unitAPIServer}, Task: n.storage},
 	)
+}
+
+const serviceAccountIssuer = "https://kubernetes.default.svc.cluster.local"
+
+// apiServer is the API server's command line.
+func (n node) apiServer() []string {
+	args := []string{n.Programs.Kube, "kube-apiserver"}
+	if n.OpenShift {
+		args = append([]string{n.Programs.KubeAPIServer}, n.openshiftAuthentication()...)
+	}
+	return append(args,
+		"--etcd-servers="+etcdURL, "--service-cluster-ip-range="+serviceRange, "--advertise-address="+Address,
+		"--secure-port="+strconv.Itoa(apiPort), "--tls-cert-file="+n.pki("apiserver.crt"), "--tls-private-key-file="+n.pki("apiserver.key"), "--client-ca-file="+n.pki("ca.crt"),
+		"--service-account-issuer="+serviceAccountIssuer, "--service-account-key-file="+n.pki("service-accounts.pub"), "--service-account-signing-key-file="+n.pki("service-accounts.key"),
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+		"--kubelet-client-certificate="+n.pki("apiserver-kubelet.crt"), "--kubelet-client-key="+n.pki("apiserver-kubelet.key"), "--kubelet-certificate-authority="+n.pki("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		// Debian's etcd 3.4 can't report progress, and lists by watch would wait for it.
+		"--feature-gates=WatchList=false")
 }
 
 // controllersWork looks for the first thing that they make, without which no
@@ -127,9 +148,13 @@ func (n node) ingress(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	domain := ""
+	if n.OpenShift {
+		domain = n.AppsDomain()
+	}
 	return ingress.Run(ctx, rc, ingress.Config{
 		Dir: filepath.Join(n.dirs.Run, "ingress"), HTTPPort: n.Ports.HTTP, HTTPSPort: n.Ports.HTTPS,
-		CertPEM: n.pki("ingress.pem"), ClassName: IngressClass, Address: Address, Log: logger(out),
+		CertPEM: n.pki("ingress.pem"), ClassName: IngressClass, Address: Address, RouteDomain: domain, Log: logger(out),
 	})
 }
 
@@ -154,22 +179,24 @@ var insecure = &http.Client{Transport: &http.Transport{
 
 // healthy asks a URL and expects 200.
 func healthy(url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := insecure.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			body, _ := io.ReadAll(io.LimitReader(resp.Body, 2000))
-			return fmt.Errorf("%s answers %s: %s", url, resp.Status, body)
-		}
-		return nil
+	return func(ctx context.Context) error { return ask(ctx, insecure, url) }
+}
+
+func ask(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
 	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 2000))
+		return fmt.Errorf("%s answers %s: %s", url, resp.Status, body)
+	}
+	return nil
 }
 
 // answers connects.

@@ -2,7 +2,6 @@
 
 //go:build integration
 
-// Package test runs the program as a user does, on this machine, as root.
 package test
 
 import (
