@@ -106,10 +106,10 @@ func withBoundTokens(tokens interface{ owner(string) (string, error) }, secret s
 			return
 		}
 		if id, password, ok := r.BasicAuth(); ok {
-			// Both are form-encoded there, RFC 6749 section 2.3.1.
-			if form.Set("client_id", unescape(id)); password != "" {
-				form.Set("client_secret", unescape(password))
-			}
+			// Both are form-encoded there, RFC 6749 section 2.3.1. A client without
+			// a secret, as oc is, sends an empty one; the server wants to see it.
+			form.Set("client_id", unescape(id))
+			form.Set("client_secret", unescape(password))
 			r.Header.Del("Authorization")
 		}
 		id, token := form.Get("client_id"), form.Get("client_secret")

@@ -74,6 +74,9 @@ func TestBoundTokens(t *testing.T) {
 			t.Errorf("%s: %d, %v; want client_secret %q", name, code, seen, c.want)
 		}
 	}
+	if _, seen := post(oneToken{}, "openshift-challenging-client", "", true); !seen.Has("client_secret") {
+		t.Errorf("of a client without a secret, as oc is, the server sees %v", seen)
+	}
 	if code, seen := post(oneToken{fails: true}, account, "a.valid.token", false); code != http.StatusServiceUnavailable || seen != nil {
 		t.Errorf("while the API server is away: %d, %v", code, seen)
 	}
