@@ -21,6 +21,8 @@ var (
 	Network string
 	//go:embed ingress.yaml
 	Ingress string
+	//go:embed route.yaml
+	Route string
 )
 
 // JupyterHubConfig is the hub's jupyterhub_config.py.

@@ -143,6 +143,18 @@ func (c *Client) each(ctx context.Context, objects []*unstructured.Unstructured,
 func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, live Live, o Options) (after *unstructured.Unstructured, note string, err error) {
 	ref := record.RefOf(object)
 	options := metav1.ApplyOptions{FieldManager: workshop.ManagedBy, DryRun: o.dryRun()}
+	if before := live[ref]; replaced(before, object) {
+		if o.DryRun {
+			if err := c.mayHaveHost(ctx, object); err != nil {
+				return nil, "", c.refusal(ref, "apply", err)
+			}
+			return withHost(before, object), replaceNote, nil
+		}
+		if err := c.deleteOne(ctx, before, nil); err != nil {
+			return nil, "", err
+		}
+		note = replaceNote
+	}
 	after, err = c.resource(ref).Apply(ctx, ref.Name, object, options)
 	if o.DryRun && apierrors.IsNotFound(err) && ref.Kind == "RoleBinding" && live[ref] == nil {
 		// The API server looks for the Role, which a dry run hasn't kept.

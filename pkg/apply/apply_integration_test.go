@@ -292,11 +292,11 @@ func TestTerminalImageOfOthers(t *testing.T) {
 	c := testcluster.New(t)
 	d := newDeploy(t, c, c.Trainer)
 	d.run(spec(), apply.Options{})
-	if image, manager := d.read(apply.HubRef(names)).Image(names); image.Name != "image:1" || manager != "" {
+	if image, manager := d.read(apply.HubRef(names, workshop.WorkloadDeployment)).Image(names); image.Name != "image:1" || manager != "" {
 		t.Errorf("ours: %q by %q", image, manager)
 	}
 	setTerminalImage(t, c, "image:theirs")
-	if image, manager := d.read(apply.HubRef(names)).Image(names); image.Name != "image:theirs" || manager != "kubectl-set" {
+	if image, manager := d.read(apply.HubRef(names, workshop.WorkloadDeployment)).Image(names); image.Name != "image:theirs" || manager != "kubectl-set" {
 		t.Errorf("theirs: %q by %q", image, manager)
 	}
 	// A deploy that keeps it conflicts with nothing.
@@ -316,7 +316,7 @@ func TestTerminalImageOfOthers(t *testing.T) {
 	if conflict, ok := errors.AsType[*apply.ConflictError](err); !ok || len(conflict.Conflicts) != 2 {
 		t.Errorf("with another conflict: %v", err)
 	}
-	if image, _ := d.read(apply.HubRef(names)).Image(names); image.Name != "image:theirs" {
+	if image, _ := d.read(apply.HubRef(names, workshop.WorkloadDeployment)).Image(names); image.Name != "image:theirs" {
 		t.Errorf("taken with another conflict: %q", image)
 	}
 	patch := []byte(`{"spec":{"revisionHistoryLimit":3}}`)
@@ -327,7 +327,7 @@ func TestTerminalImageOfOthers(t *testing.T) {
 	if !slices.ContainsFunc(results, func(r apply.Result) bool { return r.Note == "the terminal image was set by kubectl-set" }) {
 		t.Errorf("the takeover isn't told: %v", results)
 	}
-	if image, manager := d.read(apply.HubRef(names)).Image(names); image.Name != "image:2" || manager != "" {
+	if image, manager := d.read(apply.HubRef(names, workshop.WorkloadDeployment)).Image(names); image.Name != "image:2" || manager != "" {
 		t.Errorf("taken: %q by %q", image, manager)
 	}
 }
@@ -646,7 +646,7 @@ func TestDelete(t *testing.T) {
 	if diff := cmp.Diff([]string{"stopping the hub", "stopping 2 sessions", "deleting the rest"}, reports); diff != "" {
 		t.Error("reports (-want +got):\n" + diff)
 	}
-	if done.Deleted[0] != apply.HubRef(names) {
+	if done.Deleted[0] != apply.HubRef(names, workshop.WorkloadDeployment) {
 		t.Errorf("the hub must go first: %v", done.Deleted)
 	}
 	want := []string{"persistentvolumeclaim/terminals--hub", "persistentvolumeclaim/terminals--jane", "configmap/terminals-workshop"}

@@ -56,6 +56,7 @@ var (
 	podRef        = record.Ref{APIVersion: "v1", Kind: "Pod"}
 	claimRef      = record.Ref{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
 	replicaSetRef = record.Ref{APIVersion: "apps/v1", Kind: "ReplicaSet"}
+	controllerRef = record.Ref{APIVersion: "v1", Kind: "ReplicationController"}
 )
 
 // ComponentImageCheck marks the pods of preflight.TerminalImage, of which a
@@ -72,7 +73,10 @@ const ComponentImageCheck workshop.Component = "image-check"
 // It needs no hub that works, and no complete workshop; a Delete that was
 // interrupted is finished by the next.
 func (c *Client) Delete(ctx context.Context, n workshop.Names, inventory []record.Ref, o DeleteOptions) (Deletion, error) {
-	d := deletion{Client: c, names: n, report: o.Report}
+	d := deletion{Client: c, names: n, owner: replicaSetRef, report: o.Report}
+	if slices.ContainsFunc(inventory, func(r record.Ref) bool { return r.Kind == "DeploymentConfig" }) {
+		d.owner = controllerRef
+	}
 	if d.report == nil {
 		d.report = func(string) {}
 	}
@@ -117,7 +121,9 @@ func (c *Client) Delete(ctx context.Context, n workshop.Names, inventory []recor
 // deletion is one Delete on its way.
 type deletion struct {
 	*Client
-	names  workshop.Names
+	names workshop.Names
+	// owner is the kind that stands between the workload and its pods.
+	owner  record.Ref
 	report func(string)
 	done   Deletion
 }
@@ -130,9 +136,11 @@ func (d *deletion) add(objects []*unstructured.Unstructured) {
 	d.done.Deleted = append(d.done.Deleted, record.RefsOf(objects)...)
 }
 
-// stop deletes a Deployment and waits until no pod of it runs. The ReplicaSets
-// and pods are deleted by name of the component as well: those that somebody
-// has orphaned would run on, and the hub among them would start sessions.
+// stop deletes a Deployment or DeploymentConfig and waits until no pod of it
+// runs. What stands between it and the pods, and the pods, are deleted by name
+// of the component as well: those that somebody has orphaned would run on, and
+// the hub among them would start sessions. Without its ReplicationController a
+// rollout that is under way can't start a pod either.
 func (d *deletion) stop(ctx context.Context, ours []*unstructured.Unstructured, name string, component workshop.Component) error {
 	for _, object := range ours {
 		if object.GetName() != name || (object.GetKind() != "Deployment" && object.GetKind() != "DeploymentConfig") {
@@ -143,7 +151,7 @@ func (d *deletion) stop(ctx context.Context, ours []*unstructured.Unstructured, 
 		}
 		d.add([]*unstructured.Unstructured{object})
 	}
-	for _, ref := range []record.Ref{replicaSetRef, podRef} {
+	for _, ref := range []record.Ref{d.owner, podRef} {
 		if err := d.deleteAll(ctx, ref, component); err != nil {
 			return err
 		}

@@ -22,15 +22,15 @@ import (
 // Live is what exists in the cluster of the objects that were asked for.
 type Live map[record.Ref]*unstructured.Unstructured
 
-// SecretRef and HubRef name what is to be read before rendering: the Secret
-// whose values are kept, and the hub, which has the terminal image.
+// SecretRef names the Secret whose values are kept.
 func SecretRef(n workshop.Names) record.Ref {
 	return record.Ref{APIVersion: "v1", Kind: "Secret", Name: n.HubPart()}
 }
 
-// HubRef names the Deployment of the hub.
-func HubRef(n workshop.Names) record.Ref {
-	return record.Ref{APIVersion: "apps/v1", Kind: "Deployment", Name: n.Hub()}
+// HubRef names the object that runs the hub.
+func HubRef(n workshop.Names, w workshop.Workload) record.Ref {
+	apiVersion, kind := w.GroupVersionKind().ToAPIVersionAndKind()
+	return record.Ref{APIVersion: apiVersion, Kind: kind, Name: n.Hub()}
 }
 
 // Read gets the named objects, several at a time. Those that don't exist are
@@ -98,7 +98,12 @@ func (l Live) Secret(n workshop.Names) map[string][]byte {
 // Image returns the image that new sessions get now, and the field manager
 // that set it if that isn't workshopctl. Both are empty where there is no hub.
 func (l Live) Image(n workshop.Names) (image workshop.Image, manager string) {
-	object := l[HubRef(n)]
+	var object *unstructured.Unstructured
+	for _, w := range workshop.Workloads() {
+		if hub := l[HubRef(n, w)]; hub != nil {
+			object = hub
+		}
+	}
 	if object == nil {
 		return image, ""
 	}

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"time"
 
+	openshiftappsv1 "github.com/openshift/api/apps/v1"
+	routev1 "github.com/openshift/api/route/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -48,6 +50,13 @@ const (
 	IngressNoClass    Code = "ingress-no-class"
 	IngressClass      Code = "ingress-class-unknown"
 	Login             Code = "login"
+	HostClaimed       Code = "host-claimed"
+	RouteHost         Code = "route-host"
+	RouteRejected     Code = "route-rejected"
+	RouteNoRouter     Code = "route-no-router"
+	RolloutFailed     Code = "rollout-failed"
+	RolloutCancelled  Code = "rollout-cancelled"
+	RolloutPaused     Code = "rollout-paused"
 	Rights            Code = "rights"
 	Namespace         Code = "namespace"
 )
@@ -95,10 +104,17 @@ type Facts struct {
 	// Deployment of the part, and the ReplicaSet of its present template.
 	Deployment *appsv1.Deployment
 	ReplicaSet *appsv1.ReplicaSet
+	// DeploymentConfig of the part in place of a Deployment, the
+	// ReplicationController of its newest rollout, and the pod that carries the
+	// rollout out.
+	DeploymentConfig      *openshiftappsv1.DeploymentConfig
+	ReplicationController *corev1.ReplicationController
+	Deployer              *corev1.Pod
 	// Pods of the present template.
 	Pods []*corev1.Pod
 	// Claims that the pods mount.
 	Claims  []*corev1.PersistentVolumeClaim
+	Route   *routev1.Route
 	Ingress *networkingv1.Ingress
 	// IngressClasses of the cluster; nil where the caller may not read them.
 	IngressClasses []*networkingv1.IngressClass

@@ -20,6 +20,7 @@ func Rules() []Rule {
 	return []Rule{
 		{Name: "switched off", match: switchedOff},
 		{Name: "pods are refused", Grace: 5 * time.Second, match: refused},
+		{Name: "rollout's pod is refused", Grace: 5 * time.Second, match: deployerRefused},
 		{Name: "image can't be pulled", match: image},
 		// The kubelet looks for ConfigMaps and Secrets again and again.
 		{Name: "container can't be made", Grace: 10 * time.Second, match: containerConfig},
@@ -32,6 +33,9 @@ func Rules() []Rule {
 		{Name: "volume can't be mounted", Grace: 45 * time.Second, match: mount},
 		{Name: "node can't start the pod", Grace: 45 * time.Second, match: sandbox},
 		{Name: "rollout has stalled", match: stalled},
+		{Name: "rollout has failed", match: rolloutFailed},
+		{Name: "route is rejected", Grace: 5 * time.Second, match: routeRejected},
+		{Name: "route without router", Grace: 20 * time.Second, match: routeNoRouter},
 		{Name: "ingress without class", Grace: 10 * time.Second, match: ingressNoClass},
 		{Name: "ingress of an unknown class", Grace: 5 * time.Second, match: ingressClass},
 	}
@@ -42,7 +46,7 @@ func podName(p *corev1.Pod) string { return "pod " + Clean(p.Name) }
 // alive are the pods that are meant to run.
 func (f *Facts) alive() []*corev1.Pod {
 	var pods []*corev1.Pod
-	for _, p := range f.Pods {
+	for _, p := range append(f.Pods[:len(f.Pods):len(f.Pods)], f.Deployer) {
 		if p != nil && p.DeletionTimestamp == nil {
 			pods = append(pods, p)
 		}
@@ -74,38 +78,64 @@ func (f *Facts) containers() []container {
 
 // isSession tells the pods whose size and image the trainer chooses.
 func isSession(p *corev1.Pod) bool {
-	return p.Labels[workshop.LabelComponent] != string(workshop.ComponentHub) && p.Labels[workshop.LabelComponent] != string(workshop.ComponentProxy)
+	switch workshop.Component(p.Labels[workshop.LabelComponent]) {
+	case workshop.ComponentHub, workshop.ComponentProxy, workshop.ComponentDeployer:
+		return false
+	}
+	return true
+}
+
+// workload names the object that runs the part's pods: in words, and for a
+// command.
+func (f *Facts) workload() (object, argument string) {
+	switch {
+	case f.Deployment != nil:
+		name := Clean(f.Deployment.Name)
+		return "deployment " + name, "deployment " + name
+	case f.DeploymentConfig != nil:
+		name := Clean(f.DeploymentConfig.Name)
+		return "deployment config " + name, "deploymentconfig " + name
+	}
+	return "", ""
 }
 
 func switchedOff(f *Facts) []finding {
-	d := f.Deployment
-	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas != 0 {
+	off := f.Deployment != nil && f.Deployment.Spec.Replicas != nil && *f.Deployment.Spec.Replicas == 0 ||
+		f.DeploymentConfig != nil && f.DeploymentConfig.Spec.Replicas == 0
+	if !off {
 		return nil
 	}
-	return []finding{{failure: &Failure{Code: SwitchedOff, Object: "deployment " + Clean(d.Name), Cause: "somebody has switched it off",
-		Evidence: []string{"replicas: 0"}, Remedy: "switch it on again: kubectl scale deployment " + Clean(d.Name) + " --replicas 1"}}}
+	object, argument := f.workload()
+	return []finding{{failure: &Failure{Code: SwitchedOff, Object: object, Cause: "somebody has switched it off",
+		Evidence: []string{"replicas: 0"}, Remedy: "switch it on again: kubectl scale " + argument + " --replicas 1"}}}
 }
 
 func refused(f *Facts) []finding {
-	if f.ReplicaSet == nil {
-		return nil
+	if rs := f.ReplicaSet; rs != nil {
+		for _, c := range rs.Status.Conditions {
+			if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
+				return []finding{f.refusedPod(c.Message, c.LastTransitionTime.Time)}
+			}
+		}
 	}
-	for _, c := range f.ReplicaSet.Status.Conditions {
-		if c.Type != appsv1.ReplicaSetReplicaFailure || c.Status != corev1.ConditionTrue {
-			continue
+	if rc := f.ReplicationController; rc != nil {
+		for _, c := range rc.Status.Conditions {
+			if c.Type == corev1.ReplicationControllerReplicaFailure && c.Status == corev1.ConditionTrue {
+				return []finding{f.refusedPod(c.Message, c.LastTransitionTime.Time)}
+			}
 		}
-		object := "deployment " + Clean(f.ReplicaSet.Name)
-		if f.Deployment != nil {
-			object = "deployment " + Clean(f.Deployment.Name)
-		}
-		failure := Refusal(object, c.Message)
-		if failure == nil {
-			failure = &Failure{Code: PodRefused, Object: object, Cause: "the cluster refuses to make its pod", Evidence: evidence(c.Message),
-				Remedy: "see what the cluster says, and ask its administrator if that doesn't help"}
-		}
-		return []finding{{failure: failure, since: c.LastTransitionTime.Time}}
 	}
 	return nil
+}
+
+func (f *Facts) refusedPod(message string, since time.Time) finding {
+	object, _ := f.workload()
+	failure := Refusal(object, message)
+	if failure == nil {
+		failure = &Failure{Code: PodRefused, Object: object, Cause: "the cluster refuses to make its pod", Evidence: evidence(message),
+			Remedy: "see what the cluster says, and ask its administrator if that doesn't help"}
+	}
+	return finding{failure: failure, since: since}
 }
 
 // pullReasons are the kubelet's reasons for a container that waits for its

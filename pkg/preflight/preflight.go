@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 
+	routeclient "github.com/openshift/client-go/route/clientset/versioned/typed/route/v1"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,6 +39,8 @@ type Input struct {
 	// Existing says that the workshop runs already: its own use of the quota
 	// is then not counted a second time.
 	Existing bool
+	// Routes is the client for them, where the cluster has Routes.
+	Routes routeclient.RoutesGetter
 }
 
 // Finding is what a check found wrong.
@@ -52,7 +55,7 @@ type Finding struct { //nolint:errname // an error only by what it embeds
 type check func(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error)
 
 func checks() []check {
-	return []check{namespace, rights, quota, storageClass, ingressClass, secrets, streamRights}
+	return []check{namespace, rights, quota, storageClass, ingressClass, routeHost, secrets, streamRights}
 }
 
 // Check runs all checks but TerminalImage's, at once, and returns what they
@@ -137,6 +140,31 @@ func ingressClass(ctx context.Context, client kubernetes.Interface, in Input) ([
 	return []Finding{{Warning: true, Failure: explain.Failure{Code: explain.IngressNoClass, Object: "ingress",
 		Cause: "the cluster has no default ingress class, so nothing may serve the workshop", Evidence: list("classes: ", names),
 		Remedy: "put a class into the workshop file (annotations: {kubernetes.io/ingress.class: NAME}), or deploy with --expose none and use `url --forward`"}}}, nil
+}
+
+// routeHost looks for another Route with the workshop's host. Of those in other
+// namespaces only the router can tell, afterwards.
+func routeHost(ctx context.Context, _ kubernetes.Interface, in Input) ([]Finding, error) {
+	if in.Spec.Expose != workshop.ExposeRoute || in.Routes == nil || in.Spec.Host == "" {
+		return nil, nil
+	}
+	routes, err := in.Routes.Routes(in.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	host, _ := workshop.SplitHost(in.Spec.Host)
+	name := workshop.Names(in.Spec.Name).Ingress()
+	for _, r := range routes.Items {
+		made := slices.ContainsFunc(r.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Ingress" && o.Name == name })
+		if r.Spec.Host != host || r.Spec.Path != "" && r.Spec.Path != "/" || r.Name == name || made {
+			continue // the last is made of the workshop's own Ingress, and goes with it
+		}
+		other := explain.Clean(r.Name)
+		return []Finding{{Failure: explain.Failure{Code: explain.HostClaimed, Object: "route " + name,
+			Cause:  fmt.Sprintf("its host %s is taken by route %s of this namespace", host, other),
+			Remedy: "choose another host with --host, or delete the other route if nobody needs it: kubectl delete route " + other}}}, nil
+	}
+	return nil, nil
 }
 
 // secrets looks for those that the Spec names.

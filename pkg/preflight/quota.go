@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	openshiftappsv1 "github.com/openshift/api/apps/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -103,6 +104,17 @@ func demand(in Input) (parts, session corev1.ResourceList, err error) {
 				return nil, nil, fmt.Errorf("read the rendered deployment %s: %w", o.GetName(), err)
 			}
 			add(parts, corev1.ResourceList{corev1.ResourcePods: one})
+			for _, c := range d.Spec.Template.Spec.Containers {
+				addContainer(parts, c.Resources)
+			}
+		case "DeploymentConfig":
+			var d openshiftappsv1.DeploymentConfig
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
+				return nil, nil, fmt.Errorf("read the rendered deployment config %s: %w", o.GetName(), err)
+			}
+			// Beside its pod there is one that carries out the rollout.
+			add(parts, corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(2, resource.DecimalSI), corev1.ResourceReplicationControllers: one})
+			addContainer(parts, d.Spec.Strategy.Resources)
 			for _, c := range d.Spec.Template.Spec.Containers {
 				addContainer(parts, c.Resources)
 			}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // right is one thing that somebody may or may not do.
@@ -90,7 +91,19 @@ func needed(in Input) []right {
 			all = append(all, right{gvr.Group, gvr.Resource, verb})
 		}
 	}
-	for _, watched := range []right{{"", "pods", ""}, {"apps", "deployments", ""}, {"apps", "replicasets", ""}} {
+	watched := []right{{"", "pods", ""}}
+	if in.Spec.Workload == workshop.WorkloadDeploymentConfig {
+		watched = append(watched, right{"apps.openshift.io", "deploymentconfigs", ""}, right{"", "replicationcontrollers", ""})
+	} else {
+		watched = append(watched, right{"apps", "deployments", ""}, right{"apps", "replicasets", ""})
+	}
+	if in.Spec.Expose == workshop.ExposeRoute {
+		watched = append(watched, right{"route.openshift.io", "routes", ""})
+		if !in.Spec.HostAssigned && !in.Existing {
+			all = append(all, right{"route.openshift.io", "routes/custom-host", "create"})
+		}
+	}
+	for _, watched := range watched {
 		for _, verb := range []string{"list", "watch"} {
 			all = append(all, right{watched.group, watched.resource, verb})
 		}

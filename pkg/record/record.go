@@ -86,6 +86,15 @@ func (r *Record) Begin(spec workshop.Spec, objects []Ref, cause string, now time
 	return nil
 }
 
+// Amend completes the current Spec with what became known after Begin, as part
+// of the same revision.
+func (r *Record) Amend(spec workshop.Spec) {
+	r.Spec = spec
+	if last := len(r.History) - 1; last >= 0 {
+		r.History[last].Spec = spec
+	}
+}
+
 // Finish puts down that nothing but the objects given can exist any more; save
 // it after the prune. kept are objects that the Spec no longer wants and that
 // were left alone nonetheless (volumes).

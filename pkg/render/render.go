@@ -21,6 +21,8 @@ import (
 // Input with the same Secret gives the same objects, byte for byte.
 type Input struct {
 	// Spec with its defaults filled in, valid (Spec.Validate), Expose chosen.
+	// The Host is the one that browsers will use, where it is known, whoever
+	// has chosen it.
 	Spec workshop.Spec
 	// Namespace of all objects.
 	Namespace string
@@ -51,7 +53,7 @@ func Objects(in Input) ([]*unstructured.Unstructured, error) {
 	}
 	w := &rendering{Input: in, names: workshop.Names(in.Spec.Name)}
 	for _, d := range documents(in) {
-		objects, err := process(d.content, values)
+		objects, err := process(d.content, in.Spec.Workload, values)
 		if err != nil {
 			return fail(fmt.Errorf("templates/%s: %w", d.file, err))
 		}
@@ -80,7 +82,10 @@ func documents(in Input) []document {
 		document{"proxy.yaml", templates.Proxy},
 		document{"hub.yaml", templates.Hub},
 	)
-	if in.Spec.Expose == workshop.ExposeIngress {
+	switch in.Spec.Expose {
+	case workshop.ExposeRoute:
+		all = append(all, document{"route.yaml", templates.Route})
+	case workshop.ExposeIngress:
 		all = append(all, document{"ingress.yaml", templates.Ingress})
 	}
 	return all

@@ -17,9 +17,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	openshiftappsv1 "github.com/openshift/api/apps/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -112,6 +114,19 @@ func cases(t *testing.T) map[string]render.Input {
 	stream.Capabilities.Image = true
 	stream.Spec.SetImage(workshop.Image{Stream: "openshift/cli:latest"})
 	all["image-stream"] = stream
+	route := input(func(s *workshop.Spec) {
+		s.Expose, s.Host, s.HostAssigned = workshop.ExposeRoute, "terminals-training.apps.example.com", true
+	})
+	route.Capabilities = capability.Set{Ingress: true, Route: true, SecurityContext: true}
+	all["route"] = route
+	routeHost := input(func(s *workshop.Spec) {
+		s.Expose, s.Host = workshop.ExposeRoute, "workshop.example.com:8443"
+		s.Workload = workshop.WorkloadDeploymentConfig
+		s.PullSecret = "registry-login"
+		s.Labels = map[string]string{"example.com/course": "basics"}
+	})
+	routeHost.Capabilities = capability.Set{Ingress: true, Route: true, SecurityContext: true, DeploymentConfig: true}
+	all["deploymentconfig"] = routeHost
 	gitops := input(ingress)
 	gitops.ExistingSecret = "sealed"
 	all["existing-secret"] = gitops
@@ -251,9 +266,7 @@ func find(t *testing.T, all []*unstructured.Unstructured, kind, name string, int
 	t.Helper()
 	for _, o := range all {
 		if o.GetKind() == kind && o.GetName() == name {
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, into, true); err != nil {
-				t.Fatal(err)
-			}
+			convert(t, o, into)
 			return
 		}
 	}
@@ -317,26 +330,38 @@ func TestInvariants(t *testing.T) {
 				if problems := validation.IsDNS1123Label(o.GetName()); len(problems) > 0 {
 					t.Errorf("%s: %v", id, problems)
 				}
-				if o.GetKind() == "Deployment" {
-					checkDeployment(t, o, names, in)
+				switch o.GetKind() {
+				case "Deployment":
+					var d appsv1.Deployment
+					convert(t, o, &d)
+					if diff := cmp.Diff(names.Selector(workshop.Component(d.Labels[workshop.LabelComponent])), d.Spec.Selector.MatchLabels); diff != "" {
+						t.Errorf("%s: selector\n%s", d.Name, diff)
+					}
+					checkPods(t, d.ObjectMeta, d.Spec.Template, names, in)
+				case "DeploymentConfig":
+					var d openshiftappsv1.DeploymentConfig
+					convert(t, o, &d)
+					if diff := cmp.Diff(names.Selector(workshop.Component(d.Labels[workshop.LabelComponent])), d.Spec.Selector); diff != "" {
+						t.Errorf("%s: selector\n%s", d.Name, diff)
+					}
+					checkPods(t, d.ObjectMeta, *d.Spec.Template, names, in)
 				}
 			}
 		})
 	}
 }
 
-func checkDeployment(t *testing.T, o *unstructured.Unstructured, names workshop.Names, in render.Input) {
-	var d appsv1.Deployment
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, &d, true); err != nil {
+func convert(t *testing.T, o *unstructured.Unstructured, into any) {
+	t.Helper()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, into, true); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func checkPods(t *testing.T, d metav1.ObjectMeta, pod corev1.PodTemplateSpec, names workshop.Names, in render.Input) {
 	component := workshop.Component(d.Labels[workshop.LabelComponent])
-	if diff := cmp.Diff(names.Selector(component), d.Spec.Selector.MatchLabels); diff != "" {
-		t.Errorf("%s: selector\n%s", d.Name, diff)
-	}
 	want := names.Labels(component)
 	maps.Copy(want, in.Spec.Labels)
-	pod := d.Spec.Template
 	if diff := cmp.Diff(want, pod.Labels); diff != "" {
 		t.Errorf("%s: labels of the pods\n%s", d.Name, diff)
 	}

@@ -40,6 +40,7 @@ var steps = []func(*rendering) error{
 	setPullSecret,
 	placePods,
 	secureIngress,
+	leaveHostToCluster,
 	setMetadata,
 	setChecksums,
 }
@@ -276,6 +277,15 @@ func secureIngress(w *rendering) error {
 		tls["secretName"] = w.Spec.TLSSecret
 	}
 	return unstructured.SetNestedSlice(ingress.Object, []any{tls}, "spec", "tls")
+}
+
+// leaveHostToCluster takes a host that nobody has chosen off the Route: who
+// names one needs a right for it, and would hold on to it.
+func leaveHostToCluster(w *rendering) error {
+	if route := w.find("Route", w.names.Ingress()); route != nil && (w.Spec.HostAssigned || w.Spec.Host == "") {
+		unstructured.RemoveNestedField(route.Object, "spec", "host")
+	}
+	return nil
 }
 
 // setMetadata puts the namespace, the version and the Spec's own labels and

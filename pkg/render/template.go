@@ -13,18 +13,24 @@ import (
 	"github.com/openshift/library-go/pkg/template/templateprocessing"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
-// process fills the values into a Template document and returns its objects.
+// process fills the values into a Template document and returns its objects,
+// whose pods are run by the kind of workload that is given.
 //
 // It is stricter than OpenShift: each of the document's parameters must have a
 // value, so that nothing comes from a default that the Spec doesn't know or
 // from a generator that isn't made for secrets; and a reference to what is no
 // parameter is an error, where OpenShift leaves it standing.
-func process(content string, values map[string]string) ([]*unstructured.Unstructured, error) {
+func process(content string, workload workshop.Workload, values map[string]string) ([]*unstructured.Unstructured, error) {
 	var t templatev1.Template
 	if err := yaml.UnmarshalStrict([]byte(content), &t); err != nil {
 		return nil, fmt.Errorf("not a Template: %w", err)
+	}
+	if err := UseWorkload(&t, workload); err != nil {
+		return nil, err
 	}
 	declared := map[string]bool{}
 	for i, p := range t.Parameters {

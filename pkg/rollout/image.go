@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -36,15 +35,15 @@ func WaitImage(ctx context.Context, client kubernetes.Interface, namespace, pod 
 	return imageID, err
 }
 
-// TerminalImage is the image that a hub gives to new sessions; empty if there
-// is no hub.
-func TerminalImage(hub *appsv1.Deployment) workshop.Image {
+// TerminalImage is the image that a hub with these pods gives to new sessions;
+// empty if it says nothing.
+func TerminalImage(pods *corev1.PodTemplateSpec) workshop.Image {
 	var s workshop.Spec
-	if hub == nil {
+	if pods == nil {
 		return s.Image()
 	}
 	values := map[string]string{}
-	for _, container := range hub.Spec.Template.Spec.Containers {
+	for _, container := range pods.Spec.Containers {
 		for _, e := range container.Env {
 			values[e.Name] = e.Value
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	openshiftappsv1 "github.com/openshift/api/apps/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -58,8 +59,12 @@ type whole struct {
 	names       workshop.Names
 	deployments *livecopy.Copy[*appsv1.Deployment]
 	replicaSets *livecopy.Copy[*appsv1.ReplicaSet]
+	// configs and controllers are there in place of the two above.
+	configs     *livecopy.Copy[*openshiftappsv1.DeploymentConfig]
+	controllers *livecopy.Copy[*corev1.ReplicationController]
 	pods        *livecopy.Copy[*corev1.Pod]
 	claims      *livecopy.Copy[*corev1.PersistentVolumeClaim]
+	route       *route
 	ingresses   *livecopy.Copy[*networkingv1.Ingress]
 	classes     *livecopy.Copy[*networkingv1.IngressClass]
 	events      events
@@ -79,19 +84,36 @@ func (m memory) of(part string) map[string]time.Time {
 	return m[part]
 }
 
-// watchWorkshop adds what a workshop consists of to the copies.
-func watchWorkshop(m *livecopy.Set, client kubernetes.Interface, t Target, progress bool) *whole {
+// forget has one look decide, by the cluster's own times.
+func (w *whole) forget() {
+	w.memory = nil
+	if w.route != nil {
+		w.route.memory = nil
+	}
+}
+
+// watchWorkshop adds what a workshop consists of to the livecopy.
+func watchWorkshop(m *livecopy.Set, clients Clients, t Target, progress bool) *whole {
+	client := clients.Kubernetes
 	w := &whole{Target: t, names: workshop.Names(t.Spec.Name), memory: memory{}}
-	o := metav1.ListOptions{LabelSelector: fmt.Sprintf("%s=%s,%s in (%s,%s)", workshop.LabelApp, w.names,
-		workshop.LabelComponent, workshop.ComponentHub, workshop.ComponentProxy)}
-	w.deployments = livecopy.Add(m, client.AppsV1().Deployments(t.Namespace), &appsv1.Deployment{}, o, false)
-	w.replicaSets = livecopy.Add(m, client.AppsV1().ReplicaSets(t.Namespace), &appsv1.ReplicaSet{}, o, false)
+	o := metav1.ListOptions{LabelSelector: fmt.Sprintf("%s=%s,%s in (%s,%s,%s)", workshop.LabelApp, w.names,
+		workshop.LabelComponent, workshop.ComponentHub, workshop.ComponentProxy, workshop.ComponentDeployer)}
+	if t.Spec.Workload == workshop.WorkloadDeploymentConfig {
+		w.configs = livecopy.Add(m, clients.DeploymentConfigs.DeploymentConfigs(t.Namespace), &openshiftappsv1.DeploymentConfig{}, o, false)
+		w.controllers = livecopy.Add(m, client.CoreV1().ReplicationControllers(t.Namespace), &corev1.ReplicationController{}, o, false)
+	} else {
+		w.deployments = livecopy.Add(m, client.AppsV1().Deployments(t.Namespace), &appsv1.Deployment{}, o, false)
+		w.replicaSets = livecopy.Add(m, client.AppsV1().ReplicaSets(t.Namespace), &appsv1.ReplicaSet{}, o, false)
+	}
 	w.pods = livecopy.Add(m, client.CoreV1().Pods(t.Namespace), &corev1.Pod{}, o, false)
 	if w.hasVolume() {
 		w.claims = livecopy.Add(m, client.CoreV1().PersistentVolumeClaims(t.Namespace), &corev1.PersistentVolumeClaim{},
 			metav1.ListOptions{FieldSelector: "metadata.name=" + w.names.HubPart()}, false)
 	}
-	if t.Spec.Expose == workshop.ExposeIngress {
+	switch t.Spec.Expose {
+	case workshop.ExposeRoute:
+		w.route = watchRoute(m, clients, t)
+	case workshop.ExposeIngress:
 		w.ingresses = livecopy.Add(m, client.NetworkingV1().Ingresses(t.Namespace), &networkingv1.Ingress{},
 			metav1.ListOptions{FieldSelector: "metadata.name=" + w.names.Ingress()}, false)
 		w.classes = livecopy.Add(m, client.NetworkingV1().IngressClasses(), &networkingv1.IngressClass{}, metav1.ListOptions{}, true)
@@ -124,8 +146,15 @@ func (w *whole) parts(j judgement) ([]Part, time.Duration) {
 		add(p, explain.Facts{Claims: claims})
 	}
 	for _, name := range []string{w.names.Hub(), w.names.Proxy()} {
-		p, facts := w.deployment(name, claims, events)
-		add(p, facts)
+		state := w.deployment
+		if w.configs != nil {
+			state = w.config
+		}
+		add(state(name, claims, events))
+	}
+	if w.route != nil {
+		found, later := w.route.parts(j)
+		parts, again = append(parts, found...), sooner(again, later)
 	}
 	if w.ingresses != nil {
 		p := Part{Name: "ingress", Object: record.Ref{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Name: w.names.Ingress()}}
@@ -222,13 +251,29 @@ func (p *Part) ingress(i *networkingv1.Ingress, j judgement, seen map[string]tim
 	return 0
 }
 
-// deployment is the state of hub or proxy, and what explains it.
-func (w *whole) deployment(name string, claims []*corev1.PersistentVolumeClaim, events []*corev1.Event) (Part, explain.Facts) {
-	p := Part{Name: "hub", Object: record.Ref{APIVersion: "apps/v1", Kind: "Deployment", Name: name}}
+// workload begins with hub or proxy.
+func (w *whole) workload(name string, claims []*corev1.PersistentVolumeClaim) (Part, explain.Facts) {
+	apiVersion, kind := w.Spec.Workload.GroupVersionKind().ToAPIVersionAndKind()
+	p := Part{Name: "hub", Object: record.Ref{APIVersion: apiVersion, Kind: kind, Name: name}}
 	facts := explain.Facts{Claims: claims}
 	if name == w.names.Proxy() {
 		p.Name, facts.Claims = "proxy", nil
 	}
+	return p, facts
+}
+
+// image is that of the container which is called like the part.
+func (p *Part) image(pod corev1.PodSpec) {
+	for _, c := range pod.Containers {
+		if c.Name == p.Name {
+			p.Image = c.Image
+		}
+	}
+}
+
+// deployment is the state of hub or proxy, and what explains it.
+func (w *whole) deployment(name string, claims []*corev1.PersistentVolumeClaim, events []*corev1.Event) (Part, explain.Facts) {
+	p, facts := w.workload(name, claims)
 	all := w.deployments.Items()
 	i := slices.IndexFunc(all, func(d *appsv1.Deployment) bool { return d.Name == name })
 	if i < 0 {
@@ -240,11 +285,7 @@ func (w *whole) deployment(name string, claims []*corev1.PersistentVolumeClaim, 
 	if d.Spec.Replicas != nil {
 		p.Replicas = *d.Spec.Replicas
 	}
-	for _, c := range d.Spec.Template.Spec.Containers {
-		if c.Name == p.Name {
-			p.Image = c.Image
-		}
-	}
+	p.image(d.Spec.Template.Spec)
 	if d.Generation < w.Generations[name] || d.Status.ObservedGeneration < d.Generation {
 		p.is(Starting, "waiting for the cluster to take up the change")
 		return p, facts

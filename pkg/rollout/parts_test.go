@@ -47,7 +47,7 @@ func TestReadyMeansTheNewTemplate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := fake.NewClientset(ready(c.change))
 			target := Target{Namespace: "spring", Spec: workshop.Spec{Name: string(names), HubStorageSize: "0", Expose: workshop.ExposeNone}, Generations: map[string]int64{names.Hub(): c.generation}}
-			s, err := Status(t.Context(), client, target)
+			s, err := Status(t.Context(), Clients{Kubernetes: client}, target)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestWaitLooksAgainWhenAGraceEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		start := time.Now()
-		err := Wait(ctx, fake.NewClientset(objects...), Target{Namespace: "spring", Spec: workshop.Spec{Name: string(names), HubStorageSize: "0", Expose: workshop.ExposeIngress}}, nil)
+		err := Wait(ctx, Clients{Kubernetes: fake.NewClientset(objects...)}, Target{Namespace: "spring", Spec: workshop.Spec{Name: string(names), HubStorageSize: "0", Expose: workshop.ExposeIngress}}, nil)
 		if f, ok := errors.AsType[*explain.Failure](err); !ok || f.Code != explain.IngressNoClass {
 			t.Errorf("error %v", err)
 		}

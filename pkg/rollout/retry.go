@@ -6,11 +6,11 @@ import (
 	"context"
 	"fmt"
 
+	openshiftappsv1 "github.com/openshift/api/apps/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/workshopctl/workshopctl/pkg/livecopy"
 )
@@ -25,13 +25,15 @@ var backedOff = map[string]bool{
 // Retry has the cluster try at once what it has failed at and would try again
 // only after a pause: it deletes the hub's and the proxy's pods that are in
 // back-off, and their ReplicaSets whose pods were refused, which Kubernetes
-// then makes anew. Whoever deploys again has perhaps pushed the image, or got
+// then makes anew, and begins a new rollout of DeploymentConfigs whose last one
+// has failed. Whoever deploys again has perhaps pushed the image, or got
 // a larger quota, which changes no object of the workshop; a Wait without this
 // would end at once with the cause of before. Call it after the apply. It
 // touches nothing that runs, and returns what it did in words.
-func Retry(ctx context.Context, client kubernetes.Interface, t Target) ([]string, error) {
+func Retry(ctx context.Context, clients Clients, t Target) ([]string, error) {
+	client := clients.Kubernetes
 	m := livecopy.New()
-	w := watchWorkshop(m, client, t, false)
+	w := watchWorkshop(m, clients, t, false)
 	if err := m.Once(ctx); err != nil {
 		return nil, fmt.Errorf("read the state of workshop %q in namespace %q: %w", t.Spec.Name, t.Namespace, err)
 	}
@@ -45,6 +47,10 @@ func Retry(ctx context.Context, client kubernetes.Interface, t Target) ([]string
 		}
 		done = append(done, "starting pod "+p.Name+" anew")
 	}
+	if w.configs != nil {
+		begun, err := w.rollOut(ctx, clients)
+		return append(done, begun...), err
+	}
 	for _, rs := range w.replicaSets.Items() {
 		if rs.DeletionTimestamp != nil || metav1.GetControllerOf(rs) == nil || rs.Status.Replicas > 0 || !refusedPods(rs) {
 			continue
@@ -54,6 +60,24 @@ func Retry(ctx context.Context, client kubernetes.Interface, t Target) ([]string
 			return done, fmt.Errorf("try again to make the pods of replica set %s in namespace %q: %w", rs.Name, t.Namespace, err)
 		}
 		done = append(done, "making the pod of "+rs.Name+" anew")
+	}
+	return done, nil
+}
+
+// rollOut begins a rollout of each DeploymentConfig whose newest one has ended
+// without success.
+func (w *whole) rollOut(ctx context.Context, clients Clients) (done []string, err error) {
+	for _, d := range w.configs.Items() {
+		rc := latest(d, w.controllers.Items())
+		if d.DeletionTimestamp != nil || d.Spec.Paused || rc == nil || rc.Annotations[openshiftappsv1.DeploymentStatusAnnotation] != string(openshiftappsv1.DeploymentStatusFailed) {
+			continue
+		}
+		request := &openshiftappsv1.DeploymentRequest{Name: d.Name, Latest: true, Force: true}
+		request.SetGroupVersionKind(openshiftappsv1.GroupVersion.WithKind("DeploymentRequest"))
+		if _, err := clients.DeploymentConfigs.DeploymentConfigs(w.Namespace).Instantiate(ctx, d.Name, request, metav1.CreateOptions{}); err != nil && !gone(err) {
+			return done, fmt.Errorf("begin a rollout of deployment config %s in namespace %q: %w", d.Name, w.Namespace, err)
+		}
+		done = append(done, "rolling out "+d.Name+" anew")
 	}
 	return done, nil
 }

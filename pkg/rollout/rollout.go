@@ -23,14 +23,14 @@ type Target struct {
 	Namespace string
 	// Spec as it is deployed: which parts there are follows from it.
 	Spec workshop.Spec
-	// Generations that the Deployments must have reached, by name: those that
-	// apply.Result says. May be nil.
+	// Generations that the Deployments or DeploymentConfigs must have reached,
+	// by name: those that apply.Result says. May be nil.
 	Generations map[string]int64
 }
 
 // Progress is a change worth telling.
 type Progress struct {
-	// Part: "hub volume", "hub", "proxy", "ingress", "session".
+	// Part: "hub volume", "hub", "proxy", "route", "ingress", "session".
 	Part string
 	// Message in plain words: "pulling image quay.io/…", "starting", "ready".
 	Message string
@@ -42,10 +42,18 @@ type Progress struct {
 // for a known cause, *TimeoutError at the context's deadline, the context's
 // own error when it is cancelled. report may be nil; it is called from one
 // goroutine, before Wait returns.
-func Wait(ctx context.Context, client kubernetes.Interface, t Target, report func(Progress)) error {
+func Wait(ctx context.Context, clients Clients, t Target, report func(Progress)) error {
 	m := livecopy.New()
-	w := watchWorkshop(m, client, t, true)
-	return wait(ctx, client, t.Namespace, m, w.parts, report)
+	w := watchWorkshop(m, clients, t, true)
+	return wait(ctx, clients.Kubernetes, t.Namespace, m, w.parts, report)
+}
+
+// WaitRoute returns nil as soon as a router has admitted the workshop's Route.
+// Errors as for Wait.
+func WaitRoute(ctx context.Context, clients Clients, t Target, report func(Progress)) error {
+	m := livecopy.New()
+	w := watchRoute(m, clients, t)
+	return wait(ctx, clients.Kubernetes, t.Namespace, m, w.parts, report)
 }
 
 // WaitSession returns nil as soon as the session's pod is ready; the pod need

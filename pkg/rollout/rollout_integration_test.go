@@ -135,7 +135,7 @@ func TestWaitTellsWhatGoesOn(t *testing.T) {
 	})
 	target := deploy(t, c, s, nil)
 	told := map[string][]string{}
-	err = rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, func(p rollout.Progress) {
+	err = rollout.Wait(deadline(t), clients(c.Trainer), target, func(p rollout.Progress) {
 		told[p.Part] = append(told[p.Part], p.Message)
 		switch p.Part + " " + p.Message {
 		case "hub pulling image hub:1":
@@ -164,7 +164,7 @@ func TestWaitTellsWhatGoesOn(t *testing.T) {
 		}
 	}
 
-	snapshot, err := rollout.Status(ctx, c.Trainer.Kubernetes, target)
+	snapshot, err := rollout.Status(ctx, clients(c.Trainer), target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,8 +241,8 @@ func TestWaitFailsWithTheCause(t *testing.T) {
 				c.spec(&s)
 			}
 			target := deploy(t, cluster, s, c.change)
-			wantFailure(t, rollout.Wait(deadline(t), cluster.Trainer.Kubernetes, target, nil), c.code, c.cause)
-			snapshot, err := rollout.Status(t.Context(), cluster.Trainer.Kubernetes, target)
+			wantFailure(t, rollout.Wait(deadline(t), clients(cluster.Trainer), target, nil), c.code, c.cause)
+			snapshot, err := rollout.Status(t.Context(), clients(cluster.Trainer), target)
 			if err != nil || snapshot.Ready {
 				t.Errorf("status: %+v, error %v", snapshot, err)
 			}
@@ -257,7 +257,7 @@ func TestWaitLooksAtTheNewTemplateOnly(t *testing.T) {
 	k := testcluster.NewKubelet(t, c)
 	k.Say(workshop.ComponentHub, testcluster.Waiting("ErrImagePull", "hub:1: not found"))
 	target := deploy(t, c, spec(), nil)
-	wantFailure(t, rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil), explain.ImageNotFound, "hub:1")
+	wantFailure(t, rollout.Wait(deadline(t), clients(c.Trainer), target, nil), explain.ImageNotFound, "hub:1")
 	k.Say(workshop.ComponentHub, func(pod *corev1.Pod) corev1.PodStatus {
 		if pod.Spec.Containers[0].Image == "hub:1" {
 			return testcluster.Waiting("ErrImagePull", "hub:1: not found")(pod)
@@ -267,7 +267,7 @@ func TestWaitLooksAtTheNewTemplateOnly(t *testing.T) {
 	s := spec()
 	s.HubImage = "hub:2"
 	target = deploy(t, c, s, nil)
-	if err := rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil); err != nil {
+	if err := rollout.Wait(deadline(t), clients(c.Trainer), target, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -286,14 +286,14 @@ func TestRetry(t *testing.T) {
 		return testcluster.Running(pod)
 	})
 	target := deploy(t, c, spec(), nil)
-	wantFailure(t, rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil), explain.ImageNotFound, "hub:1")
-	if done, err := rollout.Retry(ctx, c.Trainer.Kubernetes, target); err != nil || len(done) != 1 {
+	wantFailure(t, rollout.Wait(deadline(t), clients(c.Trainer), target, nil), explain.ImageNotFound, "hub:1")
+	if done, err := rollout.Retry(ctx, clients(c.Trainer), target); err != nil || len(done) != 1 {
 		t.Errorf("retry: %q, error %v", done, err)
 	}
-	if err := rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil); err != nil {
+	if err := rollout.Wait(deadline(t), clients(c.Trainer), target, nil); err != nil {
 		t.Error(err)
 	}
-	if done, err := rollout.Retry(ctx, c.Trainer.Kubernetes, target); err != nil || len(done) != 0 {
+	if done, err := rollout.Retry(ctx, clients(c.Trainer), target); err != nil || len(done) != 0 {
 		t.Errorf("retry of what runs: %q, error %v", done, err)
 	}
 
@@ -306,14 +306,14 @@ func TestRetry(t *testing.T) {
 	s := spec()
 	s.ProxyImage = "proxy:2"
 	target = deploy(t, c, s, nil)
-	wantFailure(t, rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil), explain.Quota, "small")
+	wantFailure(t, rollout.Wait(deadline(t), clients(c.Trainer), target, nil), explain.Quota, "small")
 	if err := quotas.Delete(ctx, "small", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if done, err := rollout.Retry(ctx, c.Trainer.Kubernetes, target); err != nil || len(done) != 1 {
+	if done, err := rollout.Retry(ctx, clients(c.Trainer), target); err != nil || len(done) != 1 {
 		t.Errorf("retry: %q, error %v", done, err)
 	}
-	if err := rollout.Wait(deadline(t), c.Trainer.Kubernetes, target, nil); err != nil {
+	if err := rollout.Wait(deadline(t), clients(c.Trainer), target, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -326,7 +326,7 @@ func TestWaitEnds(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	told := map[string]string{}
-	err := rollout.Wait(ctx, c.Trainer.Kubernetes, target, func(p rollout.Progress) {
+	err := rollout.Wait(ctx, clients(c.Trainer), target, func(p rollout.Progress) {
 		if told[p.Part] = p.Message; told["hub"] == "starting" && told["proxy"] == "ready" {
 			cancel()
 		}
@@ -337,7 +337,7 @@ func TestWaitEnds(t *testing.T) {
 
 	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	err = rollout.Wait(ctx, c.Trainer.Kubernetes, target, nil)
+	err = rollout.Wait(ctx, clients(c.Trainer), target, nil)
 	late, ok := errors.AsType[*rollout.TimeoutError](err)
 	if !ok || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("timeout: %v", err)
@@ -350,7 +350,7 @@ func TestWaitEnds(t *testing.T) {
 	k.Say(workshop.ComponentHub, testcluster.Waiting("CreateContainerConfigError", `secret "x" not found`))
 	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	err = rollout.Wait(ctx, c.Trainer.Kubernetes, target, nil)
+	err = rollout.Wait(ctx, clients(c.Trainer), target, nil)
 	if late, ok := errors.AsType[*rollout.TimeoutError](err); !ok || len(late.Missing) != 1 || !strings.Contains(late.Missing[0], `secret "x" not found`) {
 		t.Errorf("timeout: %v", err)
 	}
@@ -359,7 +359,7 @@ func TestWaitEnds(t *testing.T) {
 func TestWaitWithoutRights(t *testing.T) {
 	c := testcluster.New(t)
 	stranger := c.Bound(t, "system:basic-user")
-	err := rollout.Wait(deadline(t), stranger.Kubernetes, rollout.Target{Namespace: c.Namespace, Spec: spec()}, nil)
+	err := rollout.Wait(deadline(t), clients(stranger), rollout.Target{Namespace: c.Namespace, Spec: spec()}, nil)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "forbidden") {
 		t.Errorf("error %v", err)
 	}
@@ -401,7 +401,7 @@ func TestWaitSurvivesBrokenConnections(t *testing.T) {
 	target := deploy(t, c, spec(), nil)
 	client, cut := breakable(t, c.Trainer.Config)
 	cuts := 0
-	err := rollout.Wait(deadline(t), client, target, func(p rollout.Progress) {
+	err := rollout.Wait(deadline(t), rollout.Clients{Kubernetes: client}, target, func(p rollout.Progress) {
 		if p.Part != "hub" || p.Message != "starting" {
 			return
 		}
@@ -427,6 +427,11 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
+// clients are a person's for a workshop.
+func clients(u *testcluster.User) rollout.Clients {
+	return rollout.Clients{Kubernetes: u.Kubernetes, DeploymentConfigs: u.Apps, Routes: u.Routes}
+}
+
 func TestStatusRequests(t *testing.T) {
 	c := testcluster.New(t)
 	s := spec()
@@ -439,7 +444,7 @@ func TestStatusRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := rollout.Status(t.Context(), client, target)
+	snapshot, err := rollout.Status(t.Context(), rollout.Clients{Kubernetes: client}, target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,7 +460,7 @@ func TestStatusRequests(t *testing.T) {
 	}
 	// Of a workshop that isn't there.
 	target.Spec.Name = "other"
-	if snapshot, err = rollout.Status(t.Context(), client, target); err != nil || snapshot.Ready || snapshot.Parts[1].State != rollout.Missing {
+	if snapshot, err = rollout.Status(t.Context(), rollout.Clients{Kubernetes: client}, target); err != nil || snapshot.Ready || snapshot.Parts[1].State != rollout.Missing {
 		t.Errorf("status: %+v, error %v", snapshot, err)
 	}
 }
@@ -467,7 +472,7 @@ func TestWatchStatus(t *testing.T) {
 	target := deploy(t, c, spec(), nil)
 	ctx, cancel := context.WithCancel(deadline(t))
 	var states []bool
-	err := rollout.WatchStatus(ctx, c.Trainer.Kubernetes, target, func(s rollout.Snapshot) {
+	err := rollout.WatchStatus(ctx, clients(c.Trainer), target, func(s rollout.Snapshot) {
 		states = append(states, s.Ready)
 		if s.Parts[0].Message == "starting" && s.Parts[1].Ready {
 			k.Say(workshop.ComponentHub, testcluster.Running)

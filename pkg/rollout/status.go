@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
-
 	"github.com/workshopctl/workshopctl/pkg/explain"
 	"github.com/workshopctl/workshopctl/pkg/livecopy"
 	"github.com/workshopctl/workshopctl/pkg/record"
@@ -25,13 +23,13 @@ const (
 
 // Part is the state of one part of a workshop.
 type Part struct {
-	// Name: "hub volume", "hub", "proxy", "ingress".
+	// Name: "hub volume", "hub", "proxy", "route", "ingress".
 	Name string `json:"name"`
 	// Object behind it.
 	Object record.Ref `json:"object"`
 	State  string     `json:"state"`
 	Ready  bool       `json:"ready"`
-	// ReadyReplicas and Replicas wanted, for Deployments.
+	// ReadyReplicas and Replicas wanted, of hub and proxy.
 	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
 	Replicas      int32 `json:"replicas,omitempty"`
 	// Image that runs (hub and proxy).
@@ -70,23 +68,23 @@ func snapshot(parts []Part) Snapshot {
 	return s
 }
 
-// Status reads the state of a workshop in seven requests, sent at once.
-func Status(ctx context.Context, client kubernetes.Interface, t Target) (Snapshot, error) {
+// Status reads the state of a workshop in some seven requests, sent at once.
+func Status(ctx context.Context, clients Clients, t Target) (Snapshot, error) {
 	m := livecopy.New()
-	w := watchWorkshop(m, client, t, false)
+	w := watchWorkshop(m, clients, t, false)
 	if err := m.Once(ctx); err != nil {
 		return Snapshot{}, fmt.Errorf("read the state of workshop %q in namespace %q: %w", t.Spec.Name, t.Namespace, err)
 	}
-	w.memory = nil
+	w.forget()
 	parts, _ := w.parts(judgement{now: time.Now()})
 	return snapshot(parts), nil
 }
 
 // WatchStatus calls report with the state of a workshop at first and after
 // each change, until the context ends; then it returns the context's error.
-func WatchStatus(ctx context.Context, client kubernetes.Interface, t Target, report func(Snapshot)) error {
+func WatchStatus(ctx context.Context, clients Clients, t Target, report func(Snapshot)) error {
 	m := livecopy.New()
-	w := watchWorkshop(m, client, t, true)
+	w := watchWorkshop(m, clients, t, true)
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	m.Run(watching)

@@ -15,9 +15,9 @@ const MaxNameLength = 40
 // session's object can meet one of these.
 type Names string
 
-// Hub is the Deployment with the hub. It carries the workshop's bare name,
-// because `oc set env deployment/terminals TERMINAL_IMAGE=…` is what people
-// know from 2018.
+// Hub is the Deployment or DeploymentConfig with the hub. It carries the
+// workshop's bare name, because `oc set env dc/terminals TERMINAL_IMAGE=…` is
+// what people know from 2018.
 func (n Names) Hub() string { return string(n) }
 
 // Ingress (or Route) that browsers come in by.
@@ -27,7 +27,7 @@ func (n Names) Ingress() string { return string(n) }
 // ConfigMap, NetworkPolicy and the claim of its database.
 func (n Names) HubPart() string { return string(n) + "-hub" }
 
-// Proxy is the proxy's Deployment, the Service of its public port and its
+// Proxy is the proxy's Deployment or DeploymentConfig, the Service of its public port and its
 // NetworkPolicy.
 func (n Names) Proxy() string { return string(n) + "-proxy" }
 
@@ -68,6 +68,9 @@ const (
 	ComponentProxy   Component = "proxy"
 	ComponentSession Component = "session"
 	ComponentRecord  Component = "record"
+	// ComponentDeployer is the pod that carries out one rollout of a
+	// DeploymentConfig.
+	ComponentDeployer Component = "deployer"
 )
 
 // Selector returns the labels that find the pods of a component.

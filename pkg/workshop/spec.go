@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Auth is how attendees log in.
@@ -35,6 +36,9 @@ type Expose string
 // The ways to reach a workshop. The empty value means the best that the
 // cluster has, chosen at the first deploy and kept from then on.
 const (
+	// ExposeRoute makes an OpenShift Route with TLS. The cluster assigns its
+	// host where none is chosen.
+	ExposeRoute   Expose = "route"
 	ExposeIngress Expose = "ingress"
 	// ExposeNone makes no way in; `workshopctl url --forward` opens one for
 	// as long as it runs.
@@ -43,7 +47,30 @@ const (
 
 // Exposes lists the ways to reach a workshop in the order in which help shows
 // them.
-func Exposes() []Expose { return []Expose{ExposeIngress, ExposeNone} }
+func Exposes() []Expose { return []Expose{ExposeRoute, ExposeIngress, ExposeNone} }
+
+// Workload is the kind of object that runs hub and proxy.
+type Workload string
+
+// The kinds of workload. It can't be changed while a workshop is deployed.
+const (
+	WorkloadDeployment Workload = "deployment"
+	// WorkloadDeploymentConfig is OpenShift's own kind, which people know from
+	// 2018 and which newer clusters may lack.
+	WorkloadDeploymentConfig Workload = "deploymentconfig"
+)
+
+// Workloads lists the kinds of workload in the order in which help shows them.
+func Workloads() []Workload { return []Workload{WorkloadDeployment, WorkloadDeploymentConfig} }
+
+// GroupVersionKind of the objects. A Spec that says nothing means Deployments:
+// it was kept by a version that knew nothing else.
+func (w Workload) GroupVersionKind() schema.GroupVersionKind {
+	if w == WorkloadDeploymentConfig {
+		return schema.GroupVersionKind{Group: "apps.openshift.io", Version: "v1", Kind: "DeploymentConfig"}
+	}
+	return schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+}
 
 // Values of a Spec's APIServer.
 const (
@@ -120,13 +147,19 @@ type Spec struct {
 	// Host is the name, and optionally the port, that browsers use:
 	// "workshop.example.com" or "workshop.example.com:8443".
 	Host string `json:"host,omitempty"`
+	// HostAssigned says that nobody has chosen Host: it is what the cluster
+	// has assigned to the workshop's Route. Elsewhere it means nothing, and
+	// the cluster is asked anew.
+	HostAssigned bool `json:"hostAssigned,omitempty"`
 	// TLSSecret names a Secret of type kubernetes.io/tls for Host, or is
 	// TLSDefault for the ingress controller's own certificate. Empty means
-	// plain HTTP.
+	// plain HTTP. A Route always has TLS, with the router's certificate.
 	TLSSecret string `json:"tlsSecret,omitempty"`
 	// PullSecret names a Secret of type kubernetes.io/dockerconfigjson that
 	// all pods of the workshop pull their images with.
 	PullSecret string `json:"pullSecret,omitempty"`
+	// Workload is the kind of object that runs hub and proxy.
+	Workload Workload `json:"workload,omitempty"`
 
 	// Labels and Annotations are put on every object of the workshop,
 	// sessions included.
@@ -216,6 +249,7 @@ func (s Spec) WithDefaults(images Images) Spec {
 	fill(&s.HubImage, images.Hub)
 	fill(&s.ProxyImage, images.Proxy)
 	fill((*string)(&s.Auth), string(AuthPassword))
+	fill((*string)(&s.Workload), string(WorkloadDeployment))
 	fill(&s.Storage.Size, DefaultStorageSize)
 	fill(&s.HubStorageSize, DefaultHubStorageSize)
 	fill(&s.Resources.MemoryRequest, DefaultMemoryRequest)

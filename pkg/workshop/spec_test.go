@@ -48,11 +48,13 @@ func TestValidateNamesFieldAndRemedy(t *testing.T) {
 		"idle too short":   {func(s *workshop.Spec) { s.IdleTimeout = "5s" }, "use at least 1m30s, or 0 for never"},
 		"env name":         {func(s *workshop.Spec) { s.Env = map[string]string{"1A": ""} }, `env "1A" is no name of an environment variable`},
 		"env of the hub":   {func(s *workshop.Spec) { s.Env = map[string]string{"JUPYTERHUB_USER": ""} }, "is set by the hub"},
-		"expose":           {func(s *workshop.Spec) { s.Expose = "nodeport" }, `expose "nodeport" is unknown; choose one of ingress, none`},
+		"expose":           {func(s *workshop.Spec) { s.Expose = "nodeport" }, `expose "nodeport" is unknown; choose one of route, ingress, none`},
 		"host with scheme": {func(s *workshop.Spec) { s.Host = "https://a.example.com" }, "without scheme and path"},
 		"host's port":      {func(s *workshop.Spec) { s.Host = "a.example.com:http" }, "has no valid port"},
 		"host's label":     {func(s *workshop.Spec) { s.Host = strings.Repeat("a", 64) + ".example.com" }, "has a part of 64 characters"},
 		"host and none":    {func(s *workshop.Spec) { s.Expose, s.Host = "none", "a.example.com" }, "of no use with expose none"},
+		"route's secret":   {func(s *workshop.Spec) { s.Expose, s.TLSSecret = "route", "x" }, `tlsSecret "x" is of no use with expose route`},
+		"workload":         {func(s *workshop.Spec) { s.Workload = "statefulset" }, `workload "statefulset" is unknown; choose one of deployment, deploymentconfig`},
 		"reserved label":   {func(s *workshop.Spec) { s.Labels = map[string]string{"app": "x"} }, "is set by workshopctl"},
 		"label value":      {func(s *workshop.Spec) { s.Labels = map[string]string{"team": "a b"} }, "is no label value"},
 		"CA bundle":        {func(s *workshop.Spec) { s.CABundle = "x" }, "holds no certificate"},
@@ -82,6 +84,8 @@ func TestURL(t *testing.T) {
 	}{
 		{workshop.Spec{Host: "a.example.com"}, "http://a.example.com/"},
 		{workshop.Spec{Host: "a.example.com:8443", TLSSecret: "default"}, "https://a.example.com:8443/"},
+		{workshop.Spec{Expose: workshop.ExposeRoute, Host: "a.example.com"}, "https://a.example.com/"},
+		{workshop.Spec{Expose: workshop.ExposeRoute}, ""},
 		{workshop.Spec{Expose: workshop.ExposeNone}, ""},
 	} {
 		if got := test.spec.URL(); got != test.want {

@@ -156,8 +156,15 @@ func (s Spec) Validate() error {
 	if s.Expose == ExposeNone && s.Host != "" {
 		v.fail("host", s.Host, "is of no use with expose none; leave one of the two out")
 	}
-	if s.TLSSecret != TLSDefault {
+	switch {
+	case s.TLSSecret == TLSDefault:
+	case s.TLSSecret != "" && s.Expose == ExposeRoute:
+		v.fail("tlsSecret", s.TLSSecret, "is of no use with expose route, where the router's certificate is used; leave it out, or choose expose ingress")
+	default:
 		v.subdomain("tlsSecret", s.TLSSecret)
+	}
+	if s.Workload != "" && !slices.Contains(Workloads(), s.Workload) {
+		v.fail("workload", string(s.Workload), "is unknown; choose one of "+join(Workloads()))
 	}
 	v.subdomain("pullSecret", s.PullSecret)
 
@@ -196,7 +203,7 @@ func (s Spec) URL() string {
 	if s.Expose == ExposeNone || s.Host == "" {
 		return ""
 	}
-	if s.TLSSecret != "" {
+	if s.Expose == ExposeRoute || s.TLSSecret != "" {
 		return "https://" + s.Host + "/"
 	}
 	return "http://" + s.Host + "/"

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	appsclient "github.com/openshift/client-go/apps/clientset/versioned/typed/apps/v1"
+	routeclient "github.com/openshift/client-go/route/clientset/versioned/typed/route/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -44,6 +46,9 @@ type User struct {
 	Config     *rest.Config
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
+	// Apps and Routes are OpenShift's; see NewOpenShift.
+	Apps   appsclient.AppsV1Interface
+	Routes routeclient.RouteV1Interface
 }
 
 // New makes a namespace, and has it deleted after the test.
@@ -121,6 +126,12 @@ func user(t *testing.T, config *rest.Config) *User {
 		t.Fatal(err)
 	}
 	if u.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if u.Apps, err = appsclient.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if u.Routes, err = routeclient.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	return u

@@ -57,10 +57,12 @@ func settings() []setting {
 		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "`CPU` that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
 		{flag: "idle-timeout", field: "idleTimeout", usage: "`TIME` after which an idle session is stopped, its volume stays; 0 for never (default " + string(workshop.DefaultIdleTimeout) + ")", set: func(s *workshop.Spec, v string) { s.IdleTimeout = workshop.Duration(v) }},
 
-		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: `ingress|none` (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
-		{flag: "host", field: "host", usage: "`NAME[:PORT]` that browsers use (default NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: text(func(s *workshop.Spec) *string { return &s.Host })},
-		{flag: "tls-secret", field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
+		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: `route|ingress|none` (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
+		{flag: flagHost, field: "host", usage: "`NAME[:PORT]` that browsers use (default of a route what the cluster assigns, of an ingress NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: setHost},
+		{flag: flagTLSSecret, field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
 		{flag: "pull-secret", field: "pullSecret", usage: "`SECRET` to pull the images with", set: text(func(s *workshop.Spec) *string { return &s.PullSecret })},
+
+		{flag: "workload", field: "workload", usage: "What runs hub and proxy: `deployment|deploymentconfig` (default deployment); can't be changed later", values: words(workshop.Workloads()), set: func(s *workshop.Spec, v string) { s.Workload = workshop.Workload(v) }},
 
 		{flag: "registry", field: "registry", usage: "`REGISTRY` that has copies of the release's images, see \"mirror load\" (default where they are published)", set: text(func(s *workshop.Spec) *string { return &s.Registry })},
 		{flag: "hub-image", field: "hubImage", usage: "`IMAGE` of the hub", set: text(func(s *workshop.Spec) *string { return &s.HubImage })},
@@ -69,13 +71,22 @@ func settings() []setting {
 	}
 }
 
-// setExpose drops the host with the way in that it was for.
+// setExpose drops the host and the certificate with the way in that they were
+// for.
 func setExpose(s *workshop.Spec, v string) {
 	s.Expose = workshop.Expose(v)
 	if s.Expose == workshop.ExposeNone {
-		s.Host, s.TLSSecret = "", ""
+		setHost(s, "")
+		s.TLSSecret = ""
+	}
+	if s.Expose == workshop.ExposeRoute {
+		s.TLSSecret = ""
+	} else if s.HostAssigned {
+		setHost(s, "")
 	}
 }
+
+func setHost(s *workshop.Spec, v string) { s.Host, s.HostAssigned = v, false }
 
 // The flags that name the image of new sessions, of which only one can.
 const (
@@ -83,7 +94,11 @@ const (
 	FlagImageStream   = "image-stream"
 )
 
-const flagEnv = "env"
+const (
+	flagEnv       = "env"
+	flagHost      = "host"
+	flagTLSSecret = "tls-secret"
+)
 
 // Flags are the flags of a command that describe a workshop.
 type Flags struct {
@@ -188,10 +203,20 @@ func (c Change) NamesTerminalImage() bool {
 	return c.Values[FlagTerminalImage] != "" || c.Values[FlagImageStream] != "" || c.Replace != nil && c.Replace.Image() != workshop.Image{}
 }
 
+// NamesTLSSecret says whether the person named the certificate of the host.
+func (c Change) NamesTLSSecret() bool {
+	return c.Values[flagTLSSecret] != "" || c.Replace != nil && c.Replace.TLSSecret != ""
+}
+
+// NamesHost says whether the person named the host.
+func (c Change) NamesHost() bool {
+	return c.Values[flagHost] != "" || c.Replace != nil && c.Replace.Host != "" && !c.Replace.HostAssigned
+}
+
 // Apply makes the change to the Spec of a deployed workshop, or to the defaults
 // of one that is to be deployed first. A file replaces all of a deployed Spec
-// but what has no default: the images and the way in stay where the file leaves
-// them out. Flags beside a file have the last word.
+// but what has no default, or can't be changed: the images, the way in and the
+// kind of workload stay where the file leaves them out. Flags beside a file have the last word.
 func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
 	if c.Replace != nil {
 		if deployed {
@@ -223,17 +248,20 @@ func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
 
 // withoutDefaults is what a file that doesn't mention them leaves as it is.
 func withoutDefaults(s workshop.Spec, newHost bool) workshop.Spec {
-	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, ImageStream: s.ImageStream, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose}
+	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, ImageStream: s.ImageStream, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose, Workload: s.Workload}
 	if !newHost {
-		kept.Host, kept.TLSSecret = s.Host, s.TLSSecret
+		kept.Host, kept.HostAssigned, kept.TLSSecret = s.Host, s.HostAssigned, s.TLSSecret
 	}
 	return kept
 }
 
 // overlay puts the fields that a file sets over those of base.
 func overlay(base, file workshop.Spec) (workshop.Spec, error) {
-	if file.Expose == workshop.ExposeNone {
+	if file.Expose != "" {
 		setExpose(&base, string(file.Expose))
+	}
+	if file.Host != "" {
+		setHost(&base, file.Host)
 	}
 	if (file.Image() != workshop.Image{}) {
 		base.SetImage(workshop.Image{})

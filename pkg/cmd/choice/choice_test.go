@@ -38,6 +38,8 @@ func TestApply(t *testing.T) {
 		args  []string
 		file  string
 		first bool
+		// route says that the workshop has a Route with an assigned host.
+		route bool
 		want  func(*workshop.Spec)
 	}{
 		"nothing": {want: func(*workshop.Spec) {}},
@@ -90,6 +92,37 @@ func TestApply(t *testing.T) {
 				*s = workshop.Spec{Registry: s.Registry, Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Expose: s.Expose, Host: "new.example.com"}
 			},
 		},
+		"a host of one's own in place of the assigned one": {
+			route: true,
+			args:  []string{"--host", "new.example.com"},
+			want:  func(s *workshop.Spec) { s.Host, s.HostAssigned = "new.example.com", false },
+		},
+		"a file's host in place of the assigned one": {
+			route: true,
+			file:  "host: new.example.com",
+			want: func(s *workshop.Spec) {
+				*s = workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose, Host: "new.example.com"}
+			},
+		},
+		"a file that was printed has the assigned host": {
+			route: true,
+			file:  "host: old.example.com\nhostAssigned: true",
+			want: func(s *workshop.Spec) {
+				*s = workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose, Host: "old.example.com", HostAssigned: true}
+			},
+		},
+		"an assigned host is a route's alone": {
+			route: true,
+			args:  []string{"--expose", "ingress"},
+			want:  func(s *workshop.Spec) { s.Expose, s.Host, s.HostAssigned = workshop.ExposeIngress, "", false },
+		},
+		"a file without a host keeps the assigned one": {
+			route: true,
+			file:  "idleTimeout: 1h",
+			want: func(s *workshop.Spec) {
+				*s = workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose, Host: s.Host, HostAssigned: true, IdleTimeout: "1h"}
+			},
+		},
 		"a file without a way in": {
 			file: "expose: none",
 			want: func(s *workshop.Spec) {
@@ -118,11 +151,14 @@ func TestApply(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := change.Apply(deployed, !test.first)
+			want := deployed
+			if test.route {
+				want.Expose, want.HostAssigned, want.TLSSecret = workshop.ExposeRoute, true, ""
+			}
+			got, err := change.Apply(want, !test.first)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := deployed
 			test.want(&want)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)

@@ -58,14 +58,14 @@ func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 The workshop is called NAME, or "` + workshop.DefaultName + `".
 
 What you choose is kept in the cluster. A later deploy changes only what its flags
-name; -f FILE replaces all of it, but for images without a default and the way in
-that the file leaves out. Running sessions are not disturbed: they keep their image
+name; -f FILE replaces all of it, but for images without a default, the way in and
+the kind of workload where the file leaves them out. Running sessions are not disturbed: they keep their image
 and settings until they are started anew. Passwords stay as they are.
 
 Defaults for workshops that are deployed for the first time come from
 ~/.config/workshopctl/config.yaml and from WORKSHOPCTL_* in the environment, with
 the names of the flags (terminal-image: …, WORKSHOPCTL_TERMINAL_IMAGE) and "domain",
-under which hosts are named NAME-NAMESPACE.DOMAIN.
+under which hosts of ingresses are named NAME-NAMESPACE.DOMAIN.
 
 Before anything is written, a short-lived pod finds out whether the cluster can
 pull the terminal image, and objects of the same names that aren't the workshop's

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 
+	appsclient "github.com/openshift/client-go/apps/clientset/versioned/typed/apps/v1"
+	routeclient "github.com/openshift/client-go/route/clientset/versioned/typed/route/v1"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -29,6 +31,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/rollout"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -123,6 +126,13 @@ func (f *Factory) On(name string) string {
 	if name != workshop.DefaultName {
 		flags += " --workshop " + name
 	}
+	return flags + f.Where()
+}
+
+// Where are the flags that a command in a hint needs to be about the same
+// namespace as this one.
+func (f *Factory) Where() string {
+	flags := ""
 	if ns := f.ConfigFlags.Namespace; ns != nil && *ns != "" {
 		flags += " -n " + *ns
 	}
@@ -184,6 +194,14 @@ type Cluster struct {
 	Config     *rest.Config
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
+
+	apps   appsclient.AppsV1Interface
+	routes routeclient.RouteV1Interface
+}
+
+// Rollout returns the clients for what a workshop consists of.
+func (c *Cluster) Rollout() rollout.Clients {
+	return rollout.Clients{Kubernetes: c.Kubernetes, DeploymentConfigs: c.apps, Routes: c.routes}
 }
 
 // Cluster returns the namespace to work in and the clients for it, which share
@@ -209,7 +227,15 @@ func (f *Factory) Cluster() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{Namespace: namespace, Config: config, Kubernetes: kube, Dynamic: dyn}, nil
+	apps, err := appsclient.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := routeclient.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{Namespace: namespace, Config: config, Kubernetes: kube, Dynamic: dyn, apps: apps, routes: routes}, nil
 }
 
 // As returns a client that has a token in place of the person's credentials.

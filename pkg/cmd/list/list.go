@@ -6,14 +6,15 @@ package list
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
+	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/rollout"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -55,7 +56,8 @@ type Item struct {
 	Auth          string `json:"auth"`
 }
 
-// Run lists, in two requests.
+// Run lists, in two requests, or three where there are workshops of
+// DeploymentConfigs.
 func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	c, err := f.Cluster()
 	if err != nil {
@@ -65,13 +67,9 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	if len(records) == 0 && unreadable != nil {
 		return unreadable
 	}
-	deployments, err := c.Kubernetes.AppsV1().Deployments(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: workshop.LabelManagedBy + "=" + workshop.ManagedBy})
+	parts, err := workloads(ctx, c, records)
 	if err != nil {
 		return err
-	}
-	byName := map[string]*appsv1.Deployment{}
-	for i := range deployments.Items {
-		byName[deployments.Items[i].Name] = &deployments.Items[i]
 	}
 	items := []Item{}
 	names := []string{}
@@ -80,9 +78,9 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		item := Item{
 			Name: r.Spec.Name, Namespace: c.Namespace, URL: r.Spec.URL(), Revision: r.Revision(),
 			TerminalImage: r.Spec.Image().String(), Auth: string(r.Spec.Auth),
-			Ready: ready(byName[n.Hub()]) && ready(byName[n.Proxy()]),
+			Ready: parts[n.Hub()].ready && parts[n.Proxy()].ready,
 		}
-		if image := rollout.TerminalImage(byName[n.Hub()]); image != (workshop.Image{}) {
+		if image := parts[n.Hub()].terminalImage; image != (workshop.Image{}) {
 			item.TerminalImage = image.String()
 		}
 		if len(r.History) > 0 {
@@ -116,8 +114,36 @@ func table(f *factory.Factory, c *factory.Cluster, items []Item, wide bool) erro
 	return t.Write(f.Out)
 }
 
-func ready(d *appsv1.Deployment) bool {
-	return d != nil && d.Status.ObservedGeneration >= d.Generation && d.Status.ReadyReplicas > 0 && d.Status.UpdatedReplicas > 0
+// workload is what runs a hub or a proxy.
+type workload struct {
+	ready         bool
+	terminalImage workshop.Image
+}
+
+// workloads are all of the namespace's workshops, by name.
+func workloads(ctx context.Context, c *factory.Cluster, records []*record.Record) (map[string]workload, error) {
+	options := metav1.ListOptions{LabelSelector: workshop.LabelManagedBy + "=" + workshop.ManagedBy}
+	all := map[string]workload{}
+	deployments, err := c.Kubernetes.AppsV1().Deployments(c.Namespace).List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range deployments.Items {
+		s := d.Status
+		all[d.Name] = workload{s.ObservedGeneration >= d.Generation && s.ReadyReplicas > 0 && s.UpdatedReplicas > 0, rollout.TerminalImage(&d.Spec.Template)}
+	}
+	if !slices.ContainsFunc(records, func(r *record.Record) bool { return r.Spec.Workload == workshop.WorkloadDeploymentConfig }) {
+		return all, nil
+	}
+	configs, err := c.Rollout().DeploymentConfigs.DeploymentConfigs(c.Namespace).List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range configs.Items {
+		s := d.Status
+		all[d.Name] = workload{s.ObservedGeneration >= d.Generation && s.ReadyReplicas > 0 && s.UpdatedReplicas > 0, rollout.TerminalImage(d.Spec.Template)}
+	}
+	return all, nil
 }
 
 func yesNo(b bool) string {

@@ -50,6 +50,9 @@ func Carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 	if o.DryRun || !o.Wait {
 		return r, nil
 	}
+	if err := p.retry(ctx, c, r, say); err != nil {
+		return r, fault.Hint(interrupted(outer, p, err), goesOn(outer, f, p, err))
+	}
 	if err := Wait(ctx, c, p.target(r), say); err != nil {
 		return r, fault.Hint(interrupted(outer, p, err), goesOn(outer, f, p, err))
 	}
@@ -89,7 +92,7 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 	if p.SessionErr != nil && !o.SkipImageCheck && p.imageIsNew() {
 		return p.SessionErr
 	}
-	in := preflight.Input{Namespace: p.Namespace, Spec: p.Spec, Session: p.Session, Capabilities: p.Capabilities, Objects: p.Objects, As: c.As, Existing: !p.First}
+	in := preflight.Input{Namespace: p.Namespace, Spec: p.Spec, Session: p.Session, Capabilities: p.Capabilities, Objects: p.Objects, As: c.As, Existing: !p.First, Routes: c.Rollout().Routes}
 	findings, err := preflight.Check(ctx, c.Kubernetes, in)
 	if err != nil {
 		return err
@@ -185,6 +188,10 @@ func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 			return Result{}, err
 		}
 	}
+	if err := p.makeRoute(ctx, client, options); err != nil {
+		say.Stop(err)
+		return Result{Changed: true}, err
+	}
 	results, err := client.Apply(ctx, p.Objects, p.Live, options)
 	if err != nil {
 		say.Stop(err)
@@ -267,18 +274,32 @@ func summary(name string, counts map[apply.Action]int, dryRun bool) string {
 func (p *Plan) target(r Result) rollout.Target {
 	t := rollout.Target{Namespace: p.Namespace, Spec: p.Spec, Generations: map[string]int64{}}
 	for _, result := range r.Results {
-		if result.Ref.Kind == "Deployment" && result.Action != apply.Pruned {
+		if result.Ref.Kind == p.Spec.Workload.GroupVersionKind().Kind && result.Action != apply.Pruned {
 			t.Generations[result.Ref.Name] = result.Generation
 		}
 	}
 	return t
 }
 
+// retry has the cluster try again at once what it has failed at, where the same
+// is deployed as before: only what surrounds it has changed.
+func (p *Plan) retry(ctx context.Context, c *factory.Cluster, r Result, say *progress.Progress) error {
+	kind := p.Spec.Workload.GroupVersionKind().Kind
+	if p.First || slices.ContainsFunc(r.Results, func(r apply.Result) bool { return r.Ref.Kind == kind && r.Action != apply.Unchanged }) {
+		return nil
+	}
+	done, err := rollout.Retry(ctx, c.Rollout(), p.target(r))
+	for _, d := range done {
+		say.Note("Trying again: %s.", d)
+	}
+	return err
+}
+
 // Wait waits until a workshop is ready and its URL answers, and tells what goes
 // on meanwhile. A URL that doesn't answer from here is a warning.
 func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progress.Progress) error {
 	say.Step("Waiting for %s", t.Spec.Name)
-	err := rollout.Wait(ctx, c.Kubernetes, t, func(p rollout.Progress) {
+	err := rollout.Wait(ctx, c.Rollout(), t, func(p rollout.Progress) {
 		if p.Ready {
 			say.Mark("%s %s", p.Part, p.Message)
 			return

@@ -7,7 +7,6 @@ package plan
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"reflect"
@@ -70,6 +69,10 @@ type Plan struct {
 	TakeImage bool
 	// Notes for the person.
 	Notes []string
+
+	version, existingSecret string
+	// domain that the person's configuration names.
+	domain string
 }
 
 // failed says in an error what was tried.
@@ -84,7 +87,8 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if err := workshop.ValidateName(r.Name); err != nil {
 		return nil, err
 	}
-	p := &Plan{Namespace: c.Namespace, verb: r.Verb, Record: r.Record, TakeImage: r.Spec != nil || r.Change.NamesTerminalImage()}
+	p := newPlan(f, c.Namespace, r)
+	p.Record, p.TakeImage = r.Record, r.Spec != nil || r.Change.NamesTerminalImage()
 	group, groupCtx := errgroup.WithContext(ctx)
 	if p.Record == nil {
 		group.Go(func() error {
@@ -108,10 +112,13 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if err := p.choose(f, r, func() workshop.Image { return p.clusterImage(ctx, streams) }); err != nil {
 		return nil, err
 	}
+	if err := p.possible(f); err != nil {
+		return nil, err
+	}
 
 	// Which objects there are doesn't depend on what exists of them, but the
 	// secrets and the image in them do.
-	if err := p.render(f, r, nil); err != nil {
+	if err := p.render(nil); err != nil {
 		return nil, err
 	}
 	live, err := c.Apply().Read(ctx, record.RefsOf(p.Objects))
@@ -123,26 +130,41 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 		return nil, p.failed(err)
 	}
 	p.keepImage()
+	if err := p.findHost(ctx, c.Apply()); err != nil {
+		return nil, p.failed(err)
+	}
 	if p.Session, p.SessionErr = p.sessionImage(ctx, streams); p.SessionErr != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if !p.First && p.Changed() && p.ForgetsSessions() {
 		p.Notes = append(p.Notes, "The hub has no volume for its database (--hub-storage-size 0): when it restarts for this change, it forgets the sessions that run, and their terminals end.")
 	}
-	return p, p.render(f, r, live.Secret(p.Names()))
+	return p, p.render(live.Secret(p.Names()))
 }
 
-// Offline finds out what a workshop would be on a plain Kubernetes cluster,
-// without asking one.
+func newPlan(f *factory.Factory, namespace string, r Request) *Plan {
+	return &Plan{Namespace: namespace, verb: r.Verb, version: f.Build.Version, existingSecret: r.ExistingSecret}
+}
+
+// Offline finds out what a workshop would be without asking a cluster: on a
+// plain Kubernetes cluster, or on OpenShift where something is chosen that
+// there is only there.
 func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
 	if err := workshop.ValidateName(r.Name); err != nil {
 		return nil, err
 	}
-	p := &Plan{Namespace: namespace, verb: r.Verb, Record: record.New(), First: true, Capabilities: capability.Set{Ingress: true}}
+	p := newPlan(f, namespace, r)
+	p.Record, p.First, p.Capabilities = record.New(), true, capability.Set{Ingress: true}
 	if err := p.choose(f, r, func() workshop.Image { return workshop.Image{} }); err != nil {
 		return nil, err
 	}
-	return p, p.render(f, r, nil)
+	if p.Spec.Expose == workshop.ExposeRoute || p.Spec.Workload == workshop.WorkloadDeploymentConfig {
+		p.Capabilities = capability.Set{Ingress: true, Route: true, OAuth: true, Image: true, Template: true, DeploymentConfig: true, SecurityContext: true}
+	}
+	if p.Spec.Expose == workshop.ExposeRoute && p.Spec.Host == "" {
+		p.Notes = append(p.Notes, "Which host the cluster will assign to the route is not known without asking it, so the hub is not told its address (PUBLIC_URL). Name a host with --host, or render without -f.")
+	}
+	return p, p.render(nil)
 }
 
 // clusterImage is the terminal image that a cluster itself has to offer: the
@@ -178,13 +200,14 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 	if err != nil {
 		return err
 	}
-	if r.Spec != nil {
-		p.Spec = *r.Spec
-		return p.Spec.Validate()
-	}
 	defaults, err := choice.LoadDefaults()
 	if err != nil {
 		return err
+	}
+	p.domain = defaults.Domain
+	if r.Spec != nil {
+		p.Spec = *r.Spec
+		return p.Spec.Validate()
 	}
 	base := p.Record.Spec
 	if p.First {
@@ -204,16 +227,29 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 	}
 	spec = spec.WithDefaults(image.CopiesIn(spec.Registry, images))
 	if spec.Expose == "" {
-		spec.Expose = workshop.ExposeNone
-		if p.Capabilities.Ingress {
+		switch {
+		case p.Capabilities.Route:
+			spec.Expose = workshop.ExposeRoute
+		case p.Capabilities.Ingress:
 			spec.Expose = workshop.ExposeIngress
+		default:
+			spec.Expose = workshop.ExposeNone
 		}
 	}
 	if authUnchosen {
 		spec.Auth = p.bestAuth(spec)
 	}
-	if spec.Expose == workshop.ExposeNone && r.Change.Values["host"] == "" && (r.Change.Replace == nil || r.Change.Replace.Host == "") {
+	if spec.Expose == workshop.ExposeNone && !r.Change.NamesHost() {
 		spec.Host, spec.TLSSecret = "", ""
+	}
+	switch {
+	case spec.Expose != workshop.ExposeRoute && spec.HostAssigned:
+		spec.Host, spec.HostAssigned = "", false
+	case spec.Expose == workshop.ExposeRoute && spec.Host == "":
+		spec.HostAssigned = true
+	}
+	if spec.Expose == workshop.ExposeRoute && !r.Change.NamesTLSSecret() {
+		spec.TLSSecret = "" // a default for ingresses
 	}
 	if spec.Expose == workshop.ExposeIngress && spec.Host == "" {
 		p.Spec = spec
@@ -287,14 +323,14 @@ func (p *Plan) keepImage() {
 	}
 }
 
-func (p *Plan) render(f *factory.Factory, r Request, secret map[string][]byte) error {
+func (p *Plan) render(secret map[string][]byte) error {
 	objects, err := render.Objects(render.Input{
 		Spec:           p.Spec,
 		Namespace:      p.Namespace,
-		Version:        f.Build.Version,
+		Version:        p.version,
 		Capabilities:   p.Capabilities,
 		Secret:         secret,
-		ExistingSecret: r.ExistingSecret,
+		ExistingSecret: p.existingSecret,
 	})
 	if err != nil {
 		return p.failed(err)
@@ -323,22 +359,15 @@ func (p *Plan) Passwords() (user, admin string) {
 	if p.Spec.Auth != workshop.AuthPassword {
 		return "", ""
 	}
-	for _, o := range p.Objects {
-		if o.GetKind() == "Secret" && o.GetName() == p.Names().HubPart() {
-			return secretValue(o, workshop.SecretUserPassword), secretValue(o, workshop.SecretAdminPassword)
-		}
-	}
-	return "", ""
+	secret := p.secret()
+	return string(secret[workshop.SecretUserPassword]), string(secret[workshop.SecretAdminPassword])
 }
 
-func secretValue(o *unstructured.Unstructured, key string) string {
-	if v, ok, _ := unstructured.NestedString(o.Object, "stringData", key); ok {
-		return v
+// secret has the values of the workshop's Secret as rendered.
+func (p *Plan) secret() map[string][]byte {
+	rendered := apply.Live{}
+	for _, o := range p.Objects {
+		rendered[record.RefOf(o)] = o
 	}
-	v, _, _ := unstructured.NestedString(o.Object, "data", key)
-	data, err := base64.StdEncoding.DecodeString(v)
-	if err != nil {
-		return ""
-	}
-	return string(data)
+	return rendered.Secret(p.Names())
 }

@@ -13,12 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/workshopctl/workshopctl/pkg/apply"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
@@ -159,13 +158,13 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 	var (
 		snapshot rollout.Snapshot
 		overview session.Overview
-		hub      *appsv1.Deployment
+		deployed workshop.Image
 		secret   *corev1.Secret
 	)
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		snapshot, err = rollout.Status(ctx, c.Kubernetes, rollout.Target{Namespace: c.Namespace, Spec: r.Spec})
+		snapshot, err = rollout.Status(ctx, c.Rollout(), rollout.Target{Namespace: c.Namespace, Spec: r.Spec})
 		return err
 	})
 	group.Go(func() (err error) {
@@ -173,10 +172,8 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		return err
 	})
 	group.Go(func() (err error) {
-		hub, err = c.Kubernetes.AppsV1().Deployments(c.Namespace).Get(ctx, n.Hub(), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
+		live, err := c.Apply().Read(ctx, []record.Ref{apply.HubRef(n, r.Spec.Workload)})
+		deployed, _ = live.Image(n)
 		return err
 	})
 	group.Go(func() error {
@@ -193,7 +190,7 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 		return s, err
 	}
 	s.Ready, s.Parts = snapshot.Ready && s.LoginFailure == nil, snapshot.Parts
-	if err := s.setImage(outer, c, hub); err != nil {
+	if err := s.setImage(outer, c, deployed); err != nil {
 		return s, err
 	}
 	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}, Digests: map[string]int{}}
@@ -221,9 +218,9 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 }
 
 // setImage finds out what new sessions get.
-func (s *Status) setImage(ctx context.Context, c *factory.Cluster, hub *appsv1.Deployment) error {
+func (s *Status) setImage(ctx context.Context, c *factory.Cluster, live workshop.Image) error {
 	now := s.Spec.Image()
-	if live := rollout.TerminalImage(hub); live != (workshop.Image{}) && live != now {
+	if live != (workshop.Image{}) && live != now {
 		now = live
 		s.TerminalImage, s.TerminalImageDeployed = live.String(), s.TerminalImage
 	}
@@ -430,7 +427,7 @@ func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec wor
 	var writeErr error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err := rollout.WatchStatus(ctx, c.Kubernetes, rollout.Target{Namespace: c.Namespace, Spec: spec}, func(s rollout.Snapshot) {
+	err := rollout.WatchStatus(ctx, c.Rollout(), rollout.Target{Namespace: c.Namespace, Spec: spec}, func(s rollout.Snapshot) {
 		t := &output.Table{}
 		for _, p := range s.Parts {
 			if last[p.Name] != key(p) {

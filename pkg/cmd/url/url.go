@@ -13,12 +13,15 @@ import (
 	"github.com/cli/browser"
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
 	"github.com/workshopctl/workshopctl/pkg/cmd/plan"
 	"github.com/workshopctl/workshopctl/pkg/forward"
+	"github.com/workshopctl/workshopctl/pkg/rollout"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -43,6 +46,9 @@ func NewCommand(f *factory.Factory, run factory.Run[*Options]) *cobra.Command {
 		Use:   "url",
 		Short: "Print the URL of a workshop",
 		Long: `Prints the URL that attendees open.
+
+Where that is a route's, it is printed as soon as a router serves it; a route that
+the router refuses, because its host is taken, is explained.
 
 A workshop without a way in from outside (deployed with --expose none) has none;
 --forward opens one from this machine alone, for as long as the command runs.`,
@@ -100,11 +106,43 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		}
 		return forwardTo(ctx, f, c, record.Spec, o)
 	}
+	if record.Spec.Expose == workshop.ExposeRoute {
+		url, err := routeURL(ctx, f, c, record.Spec)
+		if err != nil {
+			return fmt.Errorf("url of %s: %w", record.Spec.Name, err)
+		}
+		return show(f, c, record.Spec.Name, url, o)
+	}
 	if record.Spec.URL() == "" {
 		return fault.Hint(fmt.Errorf("workshop %s is deployed with --expose none and has no URL of its own", record.Spec.Name),
 			"Open a way in from this machine with: workshopctl url --forward"+f.On(record.Spec.Name))
 	}
 	return show(f, c, record.Spec.Name, record.Spec.URL(), o)
+}
+
+// routeURL is the URL of a Route, which is one request where a router serves
+// it already. Else it waits for that, or for the reason why not.
+func routeURL(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec) (string, error) {
+	route, err := c.Rollout().Routes.Routes(c.Namespace).Get(ctx, workshop.Names(spec.Name).Ingress(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", fault.Hint(errors.New("its route does not exist"), "Make it anew with: workshopctl deploy "+spec.Name+f.Where())
+	}
+	if err != nil {
+		return "", err
+	}
+	if !rollout.Admitted(route) {
+		say := f.Progress()
+		say.Step("Waiting for a router to serve %s", route.Spec.Host)
+		err := rollout.WaitRoute(ctx, c.Rollout(), rollout.Target{Namespace: c.Namespace, Spec: spec}, nil)
+		say.Stop(err)
+		if err != nil {
+			return "", err
+		}
+	}
+	if host, _ := workshop.SplitHost(spec.Host); host != route.Spec.Host {
+		spec.Host = route.Spec.Host // somebody has made the route anew
+	}
+	return spec.URL(), nil
 }
 
 func show(f *factory.Factory, c *factory.Cluster, name, url string, o *Options) error {
