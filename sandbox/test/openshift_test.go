@@ -158,6 +158,7 @@ func TestOpenShift(t *testing.T) {
 			t.Errorf("the new pod has %q", out)
 		}
 	})
+	t.Run("routes are served", func(t *testing.T) { testRoutes(t, s, attendee) })
 	t.Run("an image stream's tag is pulled", func(t *testing.T) {
 		if out := s.must("load-image", "workshop/ash:1", "--to", "mine/tools:latest"); !strings.HasPrefix(out, imagestream.Registry+"/mine/tools:latest\n") {
 			t.Errorf("load-image prints %s", out)
