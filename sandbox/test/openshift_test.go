@@ -224,4 +224,8 @@ func TestOpenShiftControlPlane(t *testing.T) {
 	attendee := s.person(filepath.Join(t.TempDir(), "kubeconfig"))
 	attendee.login("user2", "openshift")
 	attendee.oc("new-project", "mine")
+	other := s.person(filepath.Join(t.TempDir(), "kubeconfig"))
+	other.login("user3", "openshift")
+	accountsAsClients(t, s, attendee, s.person(s.dirs.Kubeconfig()))
+	rightsAndSchemas(t, s, attendee, other)
 }
