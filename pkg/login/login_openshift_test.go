@@ -35,7 +35,7 @@ func TestOpenShiftCheck(t *testing.T) {
 	}
 	address := c.Route(t, "terminals")
 	target := login.Target{Namespace: c.Namespace, Account: "terminals-hub", Spec: workshop.Spec{
-		Name: "terminals", Auth: workshop.AuthOpenShift, Expose: "route", Host: address.Host, TLSSecret: workshop.TLSDefault}}
+		Name: "terminals", Auth: workshop.AuthOpenShift, Expose: workshop.ExposeRoute, Host: address.Host}}
 	check := func(after, want string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

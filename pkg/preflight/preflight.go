@@ -55,7 +55,7 @@ type Finding struct { //nolint:errname // an error only by what it embeds
 type check func(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error)
 
 func checks() []check {
-	return []check{namespace, rights, quota, storageClass, ingressClass, routeHost, secrets, streamRights}
+	return []check{namespace, rights, quota, storageClass, ingressClass, routeHost, oauthServer, secrets, streamRights}
 }
 
 // Check runs all checks but TerminalImage's, at once, and returns what they
@@ -165,6 +165,16 @@ func routeHost(ctx context.Context, _ kubernetes.Interface, in Input) ([]Finding
 			Remedy: "choose another host with --host, or delete the other route if nobody needs it: kubectl delete route " + other}}}, nil
 	}
 	return nil, nil
+}
+
+// oauthServer looks for the cluster's login where attendees are to use it.
+func oauthServer(_ context.Context, _ kubernetes.Interface, in Input) ([]Finding, error) {
+	if in.Spec.Auth != workshop.AuthOpenShift || in.Capabilities.OAuth {
+		return nil, nil
+	}
+	return []Finding{{Failure: explain.Failure{Code: explain.Login, Object: "login", Cause: "the cluster has no OAuth server, so attendees can't log in with their accounts of the cluster",
+		Evidence: []string{"it doesn't serve oauth.openshift.io: it is no OpenShift cluster, or one with an external identity provider"},
+		Remedy:   "use a password instead: --auth password"}}}, nil
 }
 
 // secrets looks for those that the Spec names.

@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 	"github.com/workshopctl/workshopctl/test/testcluster"
 )
@@ -36,54 +37,59 @@ import (
 // nothing. The hub's account may start the sessions that KubeSpawner makes.
 func TestAccepted(t *testing.T) {
 	for name, in := range cases(t) {
-		if in.Capabilities.Image {
-			continue // a right to be given that nobody has here
+		if in.Capabilities.Image || in.Spec.Expose == workshop.ExposeRoute {
+			continue // a right to be given that nobody has here, and kinds that aren't served here
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := testcluster.New(t)
-			in.Namespace = c.Namespace
-			demanding(t, c)
-			warnings := &warnings{}
-			config := rest.CopyConfig(c.Trainer.Config)
-			config.WarningHandler = warnings
-			trainer, err := dynamic.NewForConfig(config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all := objects(t, in)
-			apply := func(o *unstructured.Unstructured) *unstructured.Unstructured {
-				resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
-				live, err := trainer.Resource(resource).Namespace(in.Namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: workshop.ManagedBy})
-				if err != nil {
-					t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
-				}
-				return live
-			}
-			for _, o := range all {
-				first, second := apply(o), apply(o)
-				if before, after := version(first), version(second); before != after {
-					t.Errorf("%s %s: version %s became %s", o.GetKind(), o.GetName(), before, after)
-				}
-			}
-			for _, o := range all {
-				if o.GetKind() != "Deployment" {
-					continue
-				}
-				var d appsv1.Deployment
-				find(t, all, o.GetKind(), o.GetName(), &d)
-				pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
-				pod.GenerateName = d.Name + "-"
-				if _, err := c.Admin.Kubernetes.CoreV1().Pods(in.Namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
-					t.Errorf("a pod of %s: %v", d.Name, err)
-				}
-			}
-			if len(warnings.text) > 0 {
-				t.Errorf("the API server warns: %s", strings.Join(warnings.text, "\n"))
-			}
-			startSessions(t, c, name, workshop.Names(in.Spec.Name))
+			accepted(t, name, in)
 		})
 	}
+}
+
+func accepted(t *testing.T, name string, in render.Input) {
+	t.Helper()
+	c := testcluster.New(t)
+	in.Namespace = c.Namespace
+	demanding(t, c)
+	warnings := &warnings{}
+	config := rest.CopyConfig(c.Trainer.Config)
+	config.WarningHandler = warnings
+	trainer, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := objects(t, in)
+	apply := func(o *unstructured.Unstructured) *unstructured.Unstructured {
+		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+		live, err := trainer.Resource(resource).Namespace(in.Namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: workshop.ManagedBy})
+		if err != nil {
+			t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+		return live
+	}
+	for _, o := range all {
+		first, second := apply(o), apply(o)
+		if before, after := version(first), version(second); before != after {
+			t.Errorf("%s %s: version %s became %s", o.GetKind(), o.GetName(), before, after)
+		}
+	}
+	for _, o := range all {
+		if o.GetKind() != "Deployment" {
+			continue
+		}
+		var d appsv1.Deployment
+		find(t, all, o.GetKind(), o.GetName(), &d)
+		pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
+		pod.GenerateName = d.Name + "-"
+		if _, err := c.Admin.Kubernetes.CoreV1().Pods(in.Namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+			t.Errorf("a pod of %s: %v", d.Name, err)
+		}
+	}
+	if len(warnings.text) > 0 {
+		t.Errorf("the API server warns: %s", strings.Join(warnings.text, "\n"))
+	}
+	startSessions(t, c, name, workshop.Names(in.Spec.Name))
 }
 
 // startSessions creates the pods and claims of the golden file as the hub.
@@ -152,7 +158,7 @@ func demanding(t *testing.T, c *testcluster.Cluster) {
 // some kinds at the same time, whence not the object's own version there.
 func version(o *unstructured.Unstructured) string {
 	switch o.GetKind() {
-	case "Deployment":
+	case "Deployment", "DeploymentConfig":
 		return strconv.FormatInt(o.GetGeneration(), 10)
 	case "PersistentVolumeClaim":
 		for _, m := range o.GetManagedFields() {

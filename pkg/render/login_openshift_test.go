@@ -44,7 +44,7 @@ func newClassroom(t *testing.T, version string, change func(*workshop.Spec)) *cl
 	c := &classroom{cluster: testcluster.New(t), account: t.TempDir(), trust: x509.NewCertPool()}
 	c.address = c.cluster.Route(t, "terminals")
 	in := openshiftLogin(func(s *workshop.Spec) {
-		s.Expose, s.Host = "route", c.address.Host
+		s.Expose, s.Host, s.TLSSecret = workshop.ExposeRoute, c.address.Host, ""
 		change(s)
 	})
 	in.Namespace = c.cluster.Namespace

@@ -101,8 +101,7 @@ func cases(t *testing.T) map[string]render.Input {
 		}),
 	}
 	openshift := input(func(s *workshop.Spec) {
-		ingress(s)
-		s.Auth, s.TLSSecret = workshop.AuthOpenShift, workshop.TLSDefault
+		s.Auth, s.Expose, s.Host = workshop.AuthOpenShift, workshop.ExposeRoute, "terminals-training.apps.example.com:8443"
 		s.AdminUsers, s.AdminGroups, s.AllowedGroups = []string{"Jane"}, []string{"trainers"}, []string{"class", "$(HOME)"}
 	})
 	openshift.Capabilities.OAuth, openshift.Capabilities.SecurityContext = true, true

@@ -18,9 +18,9 @@ func TestOAuthRedirects(t *testing.T) {
 		want map[string]string
 	}{
 		"another login":   {workshop.Spec{Auth: workshop.AuthPassword}, nil},
-		"a route":         {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: "route", Host: "a.example.com"}, map[string]string{reference: route}},
-		"not known yet":   {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: "route"}, map[string]string{reference: route}},
-		"a route, a port": {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: "route", Host: "a.example.com:8443"}, map[string]string{reference: route, uri: "//:8443"}},
+		"a route":         {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: workshop.ExposeRoute, Host: "a.example.com"}, map[string]string{reference: route}},
+		"not known yet":   {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: workshop.ExposeRoute}, map[string]string{reference: route}},
+		"a route, a port": {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: workshop.ExposeRoute, Host: "a.example.com:8443"}, map[string]string{reference: route, uri: "//:8443"}},
 		"an ingress": {workshop.Spec{Auth: workshop.AuthOpenShift, Expose: workshop.ExposeIngress, Host: "a.example.com:8443", TLSSecret: "default"},
 			map[string]string{uri: "https://a.example.com:8443/"}},
 	} {

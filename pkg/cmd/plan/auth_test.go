@@ -18,10 +18,10 @@ func TestBestAuth(t *testing.T) {
 		note         string
 	}{
 		"plain Kubernetes":        {capability.Set{Ingress: true}, workshop.ExposeIngress, workshop.AuthPassword, ""},
-		"OpenShift":               {capability.Set{Route: true, OAuth: true}, "route", workshop.AuthOpenShift, ""},
+		"OpenShift":               {capability.Set{Route: true, OAuth: true}, workshop.ExposeRoute, workshop.AuthOpenShift, ""},
 		"OpenShift, an ingress":   {capability.Set{Route: true, OAuth: true}, workshop.ExposeIngress, workshop.AuthOpenShift, ""},
 		"OpenShift, no way in":    {capability.Set{Route: true, OAuth: true}, workshop.ExposeNone, workshop.AuthPassword, "--expose none gives it none"},
-		"another identity server": {capability.Set{Route: true}, "route", workshop.AuthPassword, "no OAuth server"},
+		"another identity server": {capability.Set{Route: true}, workshop.ExposeRoute, workshop.AuthPassword, "no OAuth server"},
 	} {
 		p := &Plan{Capabilities: test.capabilities}
 		if got := p.bestAuth(workshop.Spec{Expose: test.expose}); got != test.want {
