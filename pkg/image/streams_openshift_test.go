@@ -22,7 +22,7 @@ func TestOpenShiftSession(t *testing.T) {
 	ctx := t.Context()
 	c.Tag(t, "my-terminal:v1", 1)
 	c.Tag(t, "my-terminal:v2", 2)
-	c.Stream(t, "coming", map[string]any{"name": "v1", "from": map[string]any{"kind": "ImageStreamTag", "name": "nothing:1"}})
+	c.Stream(t, "coming", map[string]any{"name": "v1", "from": map[string]any{"kind": "DockerImage", "name": "registry.invalid/nothing:1"}})
 	others.Tag(t, "theirs:latest", 3)
 	streams := image.NewStreams(c.Trainer.Dynamic, c.Namespace)
 
@@ -41,7 +41,7 @@ func TestOpenShiftSession(t *testing.T) {
 		text  string
 	}{
 		{workshop.Image{Name: "my-terminal:v3"}, explain.ImageTagNotFound, "its tags: v1, v2"},
-		{workshop.Image{Name: "coming:v1"}, explain.ImageTagEmpty, "it is to follow nothing:1"},
+		{workshop.Image{Name: "coming:v1"}, explain.ImageTagEmpty, "it is to follow registry.invalid/nothing:1"},
 		{workshop.Image{Stream: "nothing:v1"}, explain.ImageStreamNotFound, "its image streams: coming, my-terminal"},
 		{workshop.Image{Stream: others.Namespace + "/theirs"}, explain.ImageStreamRights, "forbidden"},
 	} {

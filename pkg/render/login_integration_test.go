@@ -61,7 +61,8 @@ func startOn(t *testing.T, database, version string, in render.Input, places ...
 	return startAt(t, nowhere, database, version, in, places...)
 }
 
-// startAt has the hub find an API server.
+// startAt has the hub find an API server; KubeSpawner knows its namespace from
+// the pod that it runs in otherwise.
 func startAt(t *testing.T, api *rest.Config, database, version string, in render.Input, places ...string) *runningHub {
 	t.Helper()
 	venv := testhub.Install(t, version)
@@ -102,6 +103,7 @@ func startAt(t *testing.T, api *rest.Config, database, version string, in render
 	h := &runningHub{url: "http://127.0.0.1:" + port, secret: secretOf(t, in), changed: make(chan struct{}), ended: make(chan struct{})}
 	command := exec.Command(filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+config,
 		"--JupyterHub.db_url=sqlite:///"+database,
+		"--KubeSpawner.namespace="+in.Namespace,
 		"--ConfigurableHTTPProxy.api_url="+proxy.URL)
 	command.Dir, command.Env = dir, env
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the culler goes with it
@@ -138,7 +140,7 @@ func startAt(t *testing.T, api *rest.Config, database, version string, in render
 // wait for a line of the hub's log that matches.
 func (h *runningHub) wait(t *testing.T, pattern string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	match := regexp.MustCompile(pattern)
 	for {

@@ -56,7 +56,6 @@ func hubOf(t *testing.T, c *testcluster.Cluster, version string, in render.Input
 func TestOpenShiftStreamTagOfEachSession(t *testing.T) {
 	for _, jupyterhub := range hubs {
 		t.Run(jupyterhub.jupyterhub, func(t *testing.T) {
-			t.Parallel()
 			c := testcluster.New(t)
 			c.ServiceAccount(t)
 			c.Tag(t, "my-terminal:latest", 1)
@@ -115,7 +114,7 @@ func TestOpenShiftStreamTagOfEachSession(t *testing.T) {
 			if status, _, _ := do(t, b, request(t, http.MethodPost, h.url+"/hub/login", form)); status != http.StatusFound {
 				t.Fatalf("login: %d", status)
 			}
-			_, _, page = do(t, b, request(t, http.MethodGet, h.url+"/hub/user/cleo/", nil))
+			_, _, page = do(t, b, request(t, http.MethodGet, h.url+"/hub/spawn-pending/cleo", nil))
 			if !strings.Contains(page, "image stream my-terminal has no image with the tag latest") {
 				t.Errorf("the page of a session that didn't start:\n%s", page)
 			}
