@@ -174,7 +174,8 @@ def literal(value):
 # Kept apart from /opt/workshop, which images of 2018 own.
 tools = "/opt/workshopctl"
 home = "/opt/app-root"
-# One who sets TERMINAL_IMAGE by hand is not to be outdone by what was deployed.
+# Where an image stream was chosen, both have it, so that who sets another
+# TERMINAL_IMAGE by hand outdoes it.
 image = env.get("TERMINAL_IMAGE") or env.get("IMAGE_STREAM") or sys.exit("TERMINAL_IMAGE is not set: no session could start")
 container_security = {
     "allowPrivilegeEscalation": False,
@@ -316,7 +317,7 @@ class NoImage(Exception):
 
 def stream_tag():
     """Project, name and tag of the image stream tag that sessions run, and whether it can be nothing else; None for an image name."""
-    surely = not env.get("TERMINAL_IMAGE")
+    surely = image == env.get("IMAGE_STREAM")
     if not surely and ("/" in image or "@" in image or not session.get("imageStreams")):
         return None
     project, _, tagged = image.rpartition("/")

@@ -332,6 +332,31 @@ func TestTerminalImageOfOthers(t *testing.T) {
 	}
 }
 
+// An image stream outdoes what was set by hand before, and not after.
+func TestImageStreamAndOthers(t *testing.T) {
+	c := testcluster.New(t)
+	d := newDeploy(t, c, c.Trainer)
+	stream, byName := spec(), spec()
+	stream.SetImage(workshop.Image{Stream: "others/terminal:1"})
+	byName.SetImage(workshop.Image{Name: "image:3"})
+	check := func(when string, want workshop.Image, by string) {
+		t.Helper()
+		if image, manager := d.read(apply.HubRef(names)).Image(names); image != want || manager != by {
+			t.Errorf("%s: %+v by %q", when, image, manager)
+		}
+	}
+	d.run(spec(), apply.Options{})
+	setTerminalImage(t, c, "image:theirs")
+	d.run(stream, apply.Options{TakeTerminalImage: true})
+	check("an image stream after a change by hand", stream.Image(), "")
+	setTerminalImage(t, c, "image:theirs")
+	check("a change by hand after an image stream", workshop.Image{Name: "image:theirs"}, "kubectl-set")
+	d.run(stream, apply.Options{TakeTerminalImage: true})
+	check("the image stream again", stream.Image(), "")
+	d.run(byName, apply.Options{TakeTerminalImage: true})
+	check("an image in its place", byName.Image(), "")
+}
+
 func TestInterruptedDeployContinues(t *testing.T) {
 	c := testcluster.New(t)
 	ctx := t.Context()

@@ -122,15 +122,12 @@ func (l Live) Image(n workshop.Names) (image workshop.Image, manager string) {
 			}
 		}
 	}
-	variable := workshop.EnvTerminalImage
-	if image.Name = values[variable]; image.Name == "" {
-		variable = workshop.EnvImageStream
-		if image.Stream = values[variable]; image.Stream == "" {
-			return image, ""
-		}
+	image = workshop.ImageOf(values[workshop.EnvTerminalImage], values[workshop.EnvImageStream])
+	if image == (workshop.Image{}) {
+		return image, ""
 	}
 	for _, entry := range object.GetManagedFields() {
-		if !setsVariable(entry.FieldsV1, variable) {
+		if !setsTerminalImage(entry.FieldsV1) {
 			continue
 		}
 		if entry.Manager == workshop.ManagedBy && entry.Operation == metav1.ManagedFieldsOperationApply {
@@ -143,7 +140,7 @@ func (l Live) Image(n workshop.Names) (image workshop.Image, manager string) {
 
 const hubContainer = "hub"
 
-func setsVariable(fields *metav1.FieldsV1, name string) bool {
+func setsTerminalImage(fields *metav1.FieldsV1) bool {
 	if fields == nil {
 		return false
 	}
@@ -152,7 +149,7 @@ func setsVariable(fields *metav1.FieldsV1, name string) bool {
 		return false
 	}
 	_, found, err := unstructured.NestedFieldNoCopy(tree, "f:spec", "f:template", "f:spec", "f:containers",
-		fmt.Sprintf(`k:{"name":%q}`, hubContainer), "f:env", fmt.Sprintf(`k:{"name":%q}`, name), "f:value")
+		fmt.Sprintf(`k:{"name":%q}`, hubContainer), "f:env", fmt.Sprintf(`k:{"name":%q}`, workshop.EnvTerminalImage), "f:value")
 	return found && err == nil
 }
 

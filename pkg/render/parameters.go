@@ -24,7 +24,7 @@ func parameters(in Input) (map[string]string, error) {
 		"HUB_IMAGE":        s.HubImage,
 		"PROXY_IMAGE":      s.ProxyImage,
 		"GATEWAY_IMAGE":    s.GatewayImage,
-		"TERMINAL_IMAGE":   s.TerminalImage,
+		"TERMINAL_IMAGE":   s.Image().String(),
 		"IMAGE_STREAM":     s.ImageStream,
 		"PUBLIC_URL":       s.URL(),
 		"HOST":             host,

@@ -38,9 +38,8 @@ func WaitImage(ctx context.Context, client kubernetes.Interface, namespace, pod 
 // TerminalImage is the image that a hub with these pods gives to new sessions;
 // empty if it says nothing.
 func TerminalImage(pods *corev1.PodTemplateSpec) workshop.Image {
-	var s workshop.Spec
 	if pods == nil {
-		return s.Image()
+		return workshop.Image{}
 	}
 	values := map[string]string{}
 	for _, container := range pods.Spec.Containers {
@@ -48,8 +47,7 @@ func TerminalImage(pods *corev1.PodTemplateSpec) workshop.Image {
 			values[e.Name] = e.Value
 		}
 	}
-	s.SetImage(workshop.Image{Name: values[workshop.EnvTerminalImage], Stream: values[workshop.EnvImageStream]})
-	return s.Image()
+	return workshop.ImageOf(values[workshop.EnvTerminalImage], values[workshop.EnvImageStream])
 }
 
 // pulled says whether the node has got as far as having the image.

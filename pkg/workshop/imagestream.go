@@ -74,9 +74,19 @@ type Image struct {
 	// Name is an image name; or, without a slash, a tag of an image stream of
 	// the workshop's own project if it has one of that name, as in 2018.
 	Name string
-	// Stream is [PROJECT/]NAME[:TAG] of an image stream, and nothing else.
-	// Where there is a Name as well, that one holds.
+	// Stream in place of a Name is [PROJECT/]NAME[:TAG] of an image stream, and
+	// nothing else.
 	Stream string
+}
+
+// ImageOf reads what the hub's variables say (EnvTerminalImage,
+// EnvImageStream). An image stream is named in both, so that who sets another
+// TERMINAL_IMAGE by hand outdoes it, and a later deploy sees who that was.
+func ImageOf(terminalImage, imageStream string) Image {
+	if imageStream != "" && (terminalImage == "" || terminalImage == imageStream) {
+		return Image{Stream: imageStream}
+	}
+	return Image{Name: terminalImage}
 }
 
 // Image that the Spec chooses.
@@ -85,9 +95,6 @@ func (s Spec) Image() Image { return Image{Name: s.TerminalImage, Stream: s.Imag
 // SetImage chooses another image.
 func (s *Spec) SetImage(i Image) {
 	s.TerminalImage, s.ImageStream = i.Name, i.Stream
-	if i.Name != "" {
-		s.ImageStream = ""
-	}
 }
 
 // String is the image as it was named.

@@ -86,12 +86,28 @@ func TestImage(t *testing.T) {
 		{workshop.Image{Stream: "my-terminal:v2"}, "my-terminal:v2", tag, true, true},
 		{workshop.Image{Stream: "a/my-terminal:v2"}, "a/my-terminal:v2", workshop.StreamTag{Project: "a", Name: "my-terminal", Tag: "v2"}, true, true},
 		{workshop.Image{Stream: "a/b/c"}, "a/b/c", workshop.StreamTag{}, true, false},
-		// What somebody has set by hand goes before what was deployed.
-		{workshop.Image{Name: "team/other:1", Stream: "my-terminal:v2"}, "team/other:1", workshop.StreamTag{}, false, false},
 	} {
 		got, surely, ok := test.image.StreamTag()
 		if got != test.tag || surely != test.surely || ok != test.ok || test.image.String() != test.text {
 			t.Errorf("%+v: %+v, %v, %v, %q", test.image, got, surely, ok, test.image)
+		}
+	}
+}
+
+func TestImageOf(t *testing.T) {
+	for _, test := range []struct {
+		terminalImage, imageStream string
+		want                       workshop.Image
+	}{
+		{"a/b:1", "", workshop.Image{Name: "a/b:1"}},
+		{"a/b:1", "a/b:1", workshop.Image{Stream: "a/b:1"}},
+		{"", "a/b:1", workshop.Image{Stream: "a/b:1"}},
+		// Set by hand after a deploy of an image stream.
+		{"team/other:1", "a/b:1", workshop.Image{Name: "team/other:1"}},
+		{"", "", workshop.Image{}},
+	} {
+		if got := workshop.ImageOf(test.terminalImage, test.imageStream); got != test.want {
+			t.Errorf("TERMINAL_IMAGE=%s IMAGE_STREAM=%s: %+v, want %+v", test.terminalImage, test.imageStream, got, test.want)
 		}
 	}
 }

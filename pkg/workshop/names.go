@@ -93,7 +93,7 @@ func (n Names) Labels(c Component) map[string]string {
 }
 
 // The environment variables of the hub's container that say which image new
-// sessions run (Image.Name and Image.Stream).
+// sessions run (ImageOf).
 const (
 	EnvTerminalImage = "TERMINAL_IMAGE"
 	EnvImageStream   = "IMAGE_STREAM"
