@@ -159,9 +159,9 @@ func explained(err error) []string {
 }
 
 // imageIsNew says whether the cluster has yet to show that it can pull the
-// terminal image.
+// terminal image. A tag that somebody names may have another one than before.
 func (p *Plan) imageIsNew() bool {
-	return p.First || p.Image != p.Spec.Image() || p.Record.Spec.PullSecret != p.Spec.PullSecret
+	return p.First || p.TakeImage && p.Session.Tag != nil || p.Image != p.Spec.Image() || p.Record.Spec.PullSecret != p.Spec.PullSecret
 }
 
 // write saves the record, applies the objects and takes away what is no longer
