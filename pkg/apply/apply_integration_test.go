@@ -341,7 +341,7 @@ func TestImageStreamAndOthers(t *testing.T) {
 	byName.SetImage(workshop.Image{Name: "image:3"})
 	check := func(when string, want workshop.Image, by string) {
 		t.Helper()
-		if image, manager := d.read(apply.HubRef(names)).Image(names); image != want || manager != by {
+		if image, manager := d.read(apply.HubRef(names, workshop.WorkloadDeployment)).Image(names); image != want || manager != by {
 			t.Errorf("%s: %+v by %q", when, image, manager)
 		}
 	}

@@ -196,7 +196,7 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}, Digests: map[string]int{}}
 	for _, one := range overview.Sessions {
 		s.Sessions.ByState[one.State]++
-		if one.Image != "" && one.Image != s.TerminalImageReference {
+		if one.Image != "" && s.TerminalImageReference != "" && one.Image != s.TerminalImageReference {
 			s.Sessions.OtherImage++
 		}
 		if one.Digest != "" {
