@@ -99,7 +99,7 @@ e2e: packages build ## Tests on a whole cluster with a real browser (root)
 
 .PHONY: e2e-openshift
 e2e-openshift: packages build ## The same on OpenShift's API, login and routes (root)
-	KEEP=$(KEEP) .ci/with-sandbox openshift --openshift -- $(GOTEST) -count=1 -timeout 40m -tags e2e -run OpenShift -v ./test/e2e/...
+	KEEP=$(KEEP) .ci/with-sandbox openshift --openshift -- $(GOTEST) -count=1 -timeout 40m -tags e2e -run 'OpenShift|Plugin' -v ./test/e2e/...
 
 .PHONY: bench
 bench: ## Benchmarks; figures are ratios against a peer of the same run
