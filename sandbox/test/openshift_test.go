@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/workshopctl/workshopctl/sandbox/imagestream"
 )
@@ -31,7 +32,10 @@ func (s *sandbox) person(kubeconfig string) person { return person{s, kubeconfig
 // try runs oc.
 func (p person) try(stdin string, args ...string) (string, error) {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.dirs.State, "bin", "oc"), args...)
+	// Some of its commands wait for ever.
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(p.dirs.State, "bin", "oc"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out bytes.Buffer
