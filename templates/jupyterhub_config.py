@@ -142,7 +142,7 @@ elif env["AUTH"] == "openshift":
     o = c.OpenShift
     o.client_id = f"system:serviceaccount:{env['POD_NAMESPACE']}:{env['SERVICE_ACCOUNT']}"
     if env.get("PUBLIC_URL"):
-        o.oauth_callback_url = env["PUBLIC_URL"] + "hub/oauth_callback"
+        o.oauth_callback_url = env["PUBLIC_URL"].rstrip("/") + "/hub/oauth_callback"
     # No page of ours with a button before the cluster's.
     o.auto_login = True
     # The hub remembers who somebody is as long as its cookie lives, and keeps
