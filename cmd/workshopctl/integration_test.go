@@ -313,6 +313,32 @@ func TestHubWithoutVolume(t *testing.T) {
 
 // A change that the API server refuses isn't taken up into the Spec, where it
 // would fail every later deploy.
+// What only OpenShift has is refused before anything is written, with what does
+// the same.
+func TestWithoutOpenShift(t *testing.T) {
+	tr, _ := newTrainer(t)
+	deploy := []string{"deploy", "--terminal-image", "registry.example.com/terminal:1", "--skip-image-check"}
+	tr.fails(2, []string{"deploy terminals: the cluster has no routes", "--expose ingress"}, append(deploy, "--expose", "route")...)
+	tr.fails(2, []string{"deploy terminals: the cluster has no deployment configs", "--workload deployment"}, append(deploy, "--expose", "none", "--workload", "deploymentconfig")...)
+	if out := tr.run("list", "-o", "name"); out != "" {
+		t.Errorf("there is %s", out)
+	}
+	// GitOps needs no cluster: the objects are those of OpenShift.
+	file := filepath.Join(t.TempDir(), "workshop.yaml")
+	if err := os.WriteFile(file, []byte("terminalImage: x:1\nexpose: route\nworkload: deploymentconfig\nauth: password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := tr.try("render", "-f", file)
+	for _, word := range []string{"kind: Route", "kind: DeploymentConfig"} {
+		if !strings.Contains(r.stdout, word) {
+			t.Errorf("render: no %s", word)
+		}
+	}
+	if r.code != 0 || strings.Contains(r.stdout, "runAsUser:") || !strings.Contains(r.stderr, "PUBLIC_URL") {
+		t.Errorf("render: %d\n%s", r.code, r.stderr)
+	}
+}
+
 func TestRefusedChange(t *testing.T) {
 	tr, _ := newTrainer(t)
 	tr.run(append([]string{"deploy", "--wait=false"}, deployable...)...)

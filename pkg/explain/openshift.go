@@ -90,7 +90,8 @@ func rolloutFailed(f *Facts) []finding {
 		failure.Code, failure.Cause, failure.Remedy = RolloutCancelled, "its rollout was cancelled", "deploy again, or begin one: oc rollout latest "+Clean(d.Name)
 	case c.Reason == rolloutTimedOut:
 		failure.Code, failure.Cause, failure.Remedy = RolloutFailed, "its rollout has failed", "see what the rollout's pod says; deploy again once the cause is gone"
-		if why := f.ReplicationController.Annotations[openshiftappsv1.DeploymentStatusReasonAnnotation]; why != "" {
+		// With its pod there, it holds no more than what began the rollout.
+		if why := f.ReplicationController.Annotations[openshiftappsv1.DeploymentStatusReasonAnnotation]; why != "" && f.Deployer == nil {
 			failure.Evidence = append(failure.Evidence, evidence(why)...)
 		}
 		if d.Status.AvailableReplicas > 0 {

@@ -61,6 +61,9 @@ func TestExplainOpenShift(t *testing.T) {
 		{"failed", rollout("ProgressDeadlineExceeded", `replication controller "terminals-2" has failed progressing`, nil), RolloutFailed, "has failed", "deploy again", `replication controller "terminals-2" has failed progressing`, 0},
 		{"failed, the one before runs", rollout("ProgressDeadlineExceeded", "", func(f *Facts) { f.DeploymentConfig.Status.AvailableReplicas = 1 }), RolloutFailed, "", "", "the version before it runs again", 0},
 		{"failed, and a new one is about to begin", rollout("ProgressDeadlineExceeded", "", func(f *Facts) { f.ReplicationController = nil }), "", "", "", "", 0},
+		{"failed, as it was begun", rollout("ProgressDeadlineExceeded", "", func(f *Facts) {
+			f.ReplicationController.Annotations = map[string]string{openshiftappsv1.DeploymentStatusReasonAnnotation: "config change"}
+		}), RolloutFailed, "", "", "", 0},
 		{"its pod is gone", rollout("ProgressDeadlineExceeded", "", func(f *Facts) {
 			f.Deployer, f.ReplicationController.Annotations = nil, map[string]string{openshiftappsv1.DeploymentStatusReasonAnnotation: "deployer pod no longer exists"}
 		}), RolloutFailed, "", "", "deployer pod no longer exists", 0},
@@ -110,6 +113,8 @@ func TestExplainOpenShift(t *testing.T) {
 			case f == nil:
 			case f.Code != c.code || !strings.Contains(f.Cause, c.cause) || !strings.Contains(f.Remedy, c.remedy):
 				t.Errorf("code %s, want %s\ncause %q, want %q\nremedy %q, want %q", f.Code, c.code, f.Cause, c.cause, f.Remedy, c.remedy)
+			case slices.Contains(f.Evidence, "config change"):
+				t.Error("what began the rollout is taken for what ended it")
 			case c.evidence != "" && !slices.Contains(f.Evidence, c.evidence):
 				t.Errorf("evidence %q, want %q", f.Evidence, c.evidence)
 			}
