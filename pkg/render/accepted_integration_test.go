@@ -13,7 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -75,15 +74,16 @@ func accepted(t *testing.T, name string, in render.Input) {
 		}
 	}
 	for _, o := range all {
-		if o.GetKind() != "Deployment" {
+		tree, found, _ := unstructured.NestedMap(o.Object, "spec", "template")
+		if !found {
 			continue
 		}
-		var d appsv1.Deployment
-		find(t, all, o.GetKind(), o.GetName(), &d)
-		pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
-		pod.GenerateName = d.Name + "-"
+		var template corev1.PodTemplateSpec
+		convert(t, &unstructured.Unstructured{Object: tree}, &template)
+		pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+		pod.GenerateName = o.GetName() + "-"
 		if _, err := c.Admin.Kubernetes.CoreV1().Pods(in.Namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
-			t.Errorf("a pod of %s: %v", d.Name, err)
+			t.Errorf("a pod of %s: %v", o.GetName(), err)
 		}
 	}
 	if len(warnings.text) > 0 {
@@ -160,7 +160,7 @@ func version(o *unstructured.Unstructured) string {
 	switch o.GetKind() {
 	case "Deployment", "DeploymentConfig":
 		return strconv.FormatInt(o.GetGeneration(), 10)
-	case "PersistentVolumeClaim":
+	case "PersistentVolumeClaim", "Route":
 		for _, m := range o.GetManagedFields() {
 			if m.Manager == workshop.ManagedBy {
 				return m.Time.String() + m.FieldsV1.GetRawString()
