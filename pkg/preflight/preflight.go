@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package preflight checks before a deploy what would go wrong in it: rights,
-// namespace, quota, storage, and whether the cluster can pull the terminal
+// namespace, quota, limits, storage, and whether the cluster can pull the terminal
 // image.
 package preflight
 
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
@@ -36,6 +37,10 @@ type Input struct {
 	// As returns a client that has a token in place of the caller's
 	// credentials; nil leaves out what needs one.
 	As func(token string) (kubernetes.Interface, error)
+	// Account is what Spec.ServiceAccount must have (render.Account), where one
+	// is named, and Impersonate gives a client that acts as a user of that name.
+	Account     []*unstructured.Unstructured
+	Impersonate func(user string) (kubernetes.Interface, error)
 	// Existing says that the workshop runs already: its own use of the quota
 	// is then not counted a second time.
 	Existing bool
@@ -55,7 +60,7 @@ type Finding struct { //nolint:errname // an error only by what it embeds
 type check func(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error)
 
 func checks() []check {
-	return []check{namespace, rights, quota, storageClass, ingressClass, routeHost, oauthServer, secrets, streamRights}
+	return []check{namespace, rights, account, quota, limits, storageClass, ingressClass, routeHost, oauthServer, secrets, streamRights}
 }
 
 // Check runs all checks but TerminalImage's, at once, and returns what they
@@ -96,7 +101,12 @@ func namespace(ctx context.Context, client kubernetes.Interface, in Input) ([]Fi
 	return nil, nil
 }
 
-func hasSize(size string) bool { return size != "" && size != "0" }
+// hasSize says whether a quantity, which may be written in many ways, is more
+// than none.
+func hasSize(size string) bool {
+	q, err := resource.ParseQuantity(size)
+	return err == nil && !q.IsZero()
+}
 
 func storageClass(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error) {
 	if !hasSize(in.Spec.Storage.Size) && !hasSize(in.Spec.HubStorageSize) {

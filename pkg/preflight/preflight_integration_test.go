@@ -14,9 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/workshopctl/workshopctl/pkg/apply"
 	"github.com/workshopctl/workshopctl/pkg/capability"
@@ -83,6 +87,9 @@ func TestCheck(t *testing.T) {
 	if diff := cmp.Diff(want, found[0].Evidence); diff != "" {
 		t.Error("editor lacks (-want +got):\n" + diff)
 	}
+	if !strings.Contains(found[0].Remedy, "`workshopctl render --admin --workshop terminals -n "+c.Namespace+"`") {
+		t.Errorf("editor is told: %s", found[0].Remedy)
+	}
 	// Who may only look can't give the hub what it needs.
 	if found := check(c.Bound(t, "view"), in); len(found) != 2 || found[1].Object != "role of the hub" || !strings.Contains(strings.Join(found[1].Evidence, " "), "create pods") {
 		t.Errorf("viewer: %v", found)
@@ -103,6 +110,57 @@ func TestCheck(t *testing.T) {
 	nowhere.Spec.Storage.Size, nowhere.Spec.HubStorageSize = "0", "0"
 	if diff := cmp.Diff(map[explain.Code]bool{explain.Namespace: false}, codes(check(c.Admin, nowhere))); diff != "" {
 		t.Error("no namespace (-want +got):\n" + diff)
+	}
+}
+
+// Who may edit uses an account that an administrator has prepared, and hears
+// what it lacks.
+func TestCheckAccount(t *testing.T) {
+	c := testcluster.New(t)
+	editor := c.Bound(t, "edit")
+	in := input(t, c)
+	in.Spec.ServiceAccount = "prepared"
+	rendered := render.Input{Spec: in.Spec, Namespace: c.Namespace, Version: "v0.1.0", Capabilities: in.Capabilities}
+	var err error
+	if in.Objects, err = render.Objects(rendered); err != nil {
+		t.Fatal(err)
+	}
+	if in.Account, err = render.Account(rendered); err != nil {
+		t.Fatal(err)
+	}
+	in.Impersonate = func(user string) (kubernetes.Interface, error) {
+		config := rest.CopyConfig(editor.Config)
+		config.Impersonate.UserName = user
+		return kubernetes.NewForConfig(config)
+	}
+	check := func() []preflight.Finding {
+		t.Helper()
+		found, err := preflight.Check(t.Context(), editor.Kubernetes, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	want := func(found []preflight.Finding, cause, evidence string) {
+		t.Helper()
+		if len(found) != 1 || found[0].Code != explain.Rights || found[0].Warning || !strings.Contains(found[0].Cause, cause) || !strings.Contains(strings.Join(found[0].Evidence, ", "), evidence) {
+			t.Errorf("found %+v; want %q, %q", found, cause, evidence)
+		}
+	}
+	want(check(), "does not exist", "")
+	for i, o := range in.Account {
+		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+		if _, err := c.Admin.Dynamic.Resource(resource).Namespace(c.Namespace).Create(t.Context(), o, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if i < len(in.Account)-1 {
+			want(check(), "lacks rights", "create pods")
+		}
+	}
+	// The authorizer learns of the binding a moment later.
+	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) { return len(check()) == 0, nil })
+	if err != nil {
+		t.Errorf("still: %+v", check())
 	}
 }
 

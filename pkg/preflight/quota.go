@@ -6,16 +6,19 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
-	openshiftappsv1 "github.com/openshift/api/apps/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // quota looks whether what is left of the namespace's quota takes the hub and
@@ -91,54 +94,103 @@ func add(a, b corev1.ResourceList) {
 	}
 }
 
+// part is a pod of the workshop, and what it is in words.
+type part struct {
+	name string
+	spec corev1.PodSpec
+}
+
+// pods are those that the rendered objects make. A deployer pod, where there
+// is one, comes after the other.
+func pods(in Input) ([]part, error) {
+	var all []part
+	for _, o := range in.Objects {
+		tree, found, err := unstructured.NestedMap(o.Object, "spec", "template")
+		if err != nil || !found {
+			continue
+		}
+		var pod corev1.PodTemplateSpec
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(tree, &pod); err != nil {
+			return nil, fmt.Errorf("read the rendered %s %s: %w", strings.ToLower(o.GetKind()), o.GetName(), err)
+		}
+		name := "the " + pod.Labels[workshop.LabelComponent]
+		all = append(all, part{name, pod.Spec})
+		if o.GetKind() != "DeploymentConfig" {
+			continue
+		}
+		var resources corev1.ResourceRequirements
+		if tree, found, _ := unstructured.NestedMap(o.Object, "spec", "strategy", "resources"); found {
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(tree, &resources); err != nil {
+				return nil, fmt.Errorf("read the rendered deploymentconfig %s: %w", o.GetName(), err)
+			}
+		}
+		all = append(all, part{name + "'s deployer", corev1.PodSpec{Containers: []corev1.Container{{Resources: resources}}}})
+	}
+	return all, nil
+}
+
 // demand is what the workshop's own objects take of a quota, and what a
 // session takes.
 func demand(in Input) (parts, session corev1.ResourceList, err error) {
 	parts, session = corev1.ResourceList{}, corev1.ResourceList{}
-	one := *resource.NewQuantity(1, resource.DecimalSI)
+	made, err := pods(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range made {
+		addPod(parts, p.spec)
+	}
 	for _, o := range in.Objects {
-		switch o.GetKind() {
-		case "Deployment":
-			var d appsv1.Deployment
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
-				return nil, nil, fmt.Errorf("read the rendered deployment %s: %w", o.GetName(), err)
-			}
-			add(parts, corev1.ResourceList{corev1.ResourcePods: one})
-			for _, c := range d.Spec.Template.Spec.Containers {
-				addContainer(parts, c.Resources)
-			}
-		case "DeploymentConfig":
-			var d openshiftappsv1.DeploymentConfig
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
-				return nil, nil, fmt.Errorf("read the rendered deployment config %s: %w", o.GetName(), err)
-			}
-			// Beside its pod there is one that carries out the rollout.
-			add(parts, corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(2, resource.DecimalSI), corev1.ResourceReplicationControllers: one})
-			addContainer(parts, d.Spec.Strategy.Resources)
-			for _, c := range d.Spec.Template.Spec.Containers {
-				addContainer(parts, c.Resources)
-			}
-		case "PersistentVolumeClaim":
-			var c corev1.PersistentVolumeClaim
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
-				return nil, nil, fmt.Errorf("read the rendered claim %s: %w", o.GetName(), err)
-			}
-			add(parts, corev1.ResourceList{corev1.ResourcePersistentVolumeClaims: one, corev1.ResourceRequestsStorage: c.Spec.Resources.Requests[corev1.ResourceStorage]})
-		case "Service":
-			add(parts, corev1.ResourceList{corev1.ResourceServices: one})
-		case "ConfigMap":
-			add(parts, corev1.ResourceList{corev1.ResourceConfigMaps: one})
-		case "Secret":
-			add(parts, corev1.ResourceList{corev1.ResourceSecrets: one})
+		addObject(parts, o.GroupVersionKind())
+		if o.GetKind() == "PersistentVolumeClaim" {
+			addClaim(parts, in.Spec.HubStorageSize, in.Spec.Storage.ClassName)
 		}
 	}
-	add(parts, corev1.ResourceList{corev1.ResourceConfigMaps: one}) // the record
-	add(session, corev1.ResourceList{corev1.ResourcePods: one})
-	addContainer(session, probe(in).Spec.Containers[0].Resources)
-	if size, err := resource.ParseQuantity(in.Spec.Storage.Size); err == nil && !size.IsZero() {
-		add(session, corev1.ResourceList{corev1.ResourcePersistentVolumeClaims: one, corev1.ResourceRequestsStorage: size})
+	addObject(parts, schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}) // the record
+	addPod(session, probe(in).Spec)
+	if hasSize(in.Spec.Storage.Size) {
+		addObject(session, schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"})
+		addClaim(session, in.Spec.Storage.Size, in.Spec.Storage.ClassName)
 	}
 	return parts, session, nil
+}
+
+// one object.
+func one() resource.Quantity { return *resource.NewQuantity(1, resource.DecimalSI) }
+
+// addObject counts an object under all the names that quotas know its kind by.
+func addObject(sum corev1.ResourceList, kind schema.GroupVersionKind) {
+	plural, _ := meta.UnsafeGuessKindToResource(kind)
+	name := plural.GroupResource().String()
+	add(sum, corev1.ResourceList{corev1.ResourceName(name): one(), corev1.ResourceName("count/" + name): one()})
+	if kind.Kind == "Deployment" {
+		add(sum, corev1.ResourceList{"count/replicasets.apps": one()})
+	}
+	if kind.Kind == "DeploymentConfig" {
+		add(sum, corev1.ResourceList{corev1.ResourceReplicationControllers: one(), "count/replicationcontrollers": one()})
+	}
+}
+
+// addClaim counts the storage of a claim, which quotas may limit for a class.
+func addClaim(sum corev1.ResourceList, size, class string) {
+	storage, err := resource.ParseQuantity(size)
+	if err != nil {
+		return // workshop.Validate has the word
+	}
+	add(sum, corev1.ResourceList{corev1.ResourceRequestsStorage: storage})
+	if class != "" {
+		prefix := corev1.ResourceName(class + ".storageclass.storage.k8s.io/")
+		add(sum, corev1.ResourceList{prefix + corev1.ResourceRequestsStorage: storage, prefix + corev1.ResourcePersistentVolumeClaims: one()})
+	}
+}
+
+// addPod counts a pod and its containers. Init containers ask for no more than
+// those do.
+func addPod(sum corev1.ResourceList, pod corev1.PodSpec) {
+	addObject(sum, schema.GroupVersionKind{Version: "v1", Kind: "Pod"})
+	for _, c := range pod.Containers {
+		addContainer(sum, c.Resources)
+	}
 }
 
 // addContainer counts a container under all the names that quotas know its

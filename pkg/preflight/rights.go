@@ -12,6 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
@@ -21,10 +22,18 @@ import (
 )
 
 // right is one thing that somebody may or may not do.
-type right struct{ group, resource, verb string }
+type right struct {
+	group, resource, verb string
+	// name of the one object that it is about; empty for all.
+	name string
+}
 
 func (r right) String() string {
-	return r.verb + " " + schema.GroupResource{Group: r.group, Resource: r.resource}.String()
+	text := r.verb + " " + schema.GroupResource{Group: r.group, Resource: r.resource}.String()
+	if r.name != "" {
+		text += " " + r.name
+	}
+	return text
 }
 
 // rights asks what the caller may do in the namespace, once, and compares it
@@ -40,30 +49,40 @@ func rights(ctx context.Context, client kubernetes.Interface, in Input) ([]Findi
 		// Another authorizer than RBAC has its say; only trying will tell.
 		return nil, nil
 	}
-	may := func(r right) bool {
-		return slices.ContainsFunc(review.Status.ResourceRules, func(rule authorizationv1.ResourceRule) bool {
-			return len(rule.ResourceNames) == 0 && has(rule.APIGroups, r.group) && has(rule.Resources, r.resource) && has(rule.Verbs, r.verb)
-		})
-	}
+	may := allowed(review)
 	var found []Finding
 	if missing := without(needed(in), may); len(missing) > 0 {
-		found = append(found, Finding{Failure: explain.Failure{Code: explain.Rights, Object: "namespace " + in.Namespace,
+		f := explain.Failure{Code: explain.Rights, Object: "namespace " + in.Namespace,
 			Cause: "you lack rights that a deploy needs", Evidence: missing,
-			Remedy: "check the namespace's name; if it is right, ask an administrator of the cluster to bind you to the ClusterRole admin in it"}})
+			Remedy: "check the namespace's name; if it is right, ask an administrator of the cluster to bind you to the ClusterRole admin in it"}
+		if !slices.ContainsFunc(needed(in), func(r right) bool { return r.group != rbacv1.GroupName && !may(r) }) {
+			f.Remedy = "ask an administrator of the cluster to bind you to the ClusterRole admin in the namespace; or " + AccountRemedy(in.Namespace, in.Spec, in.Capabilities.Route)
+		}
+		found = append(found, Finding{Failure: f})
 	}
-	if may(right{rbacv1.GroupName, "roles", "escalate"}) {
+	if may(right{group: rbacv1.GroupName, resource: "roles", verb: "escalate"}) {
 		return found, nil
 	}
-	given, err := granted(in)
+	given, err := granted(in.Objects)
 	if err != nil {
 		return nil, err
 	}
 	if missing := without(given, may); len(missing) > 0 {
 		found = append(found, Finding{Failure: explain.Failure{Code: explain.Rights, Object: "role of the hub",
 			Cause: "the hub needs rights that you don't have and so can't give", Evidence: missing,
-			Remedy: "ask an administrator of the cluster to bind you to the ClusterRole admin in this namespace, or to apply the Role and RoleBinding for you"}})
+			Remedy: "ask an administrator of the cluster to bind you to the ClusterRole admin in this namespace; or " + AccountRemedy(in.Namespace, in.Spec, in.Capabilities.Route)}})
 	}
 	return found, nil
+}
+
+// allowed reads what somebody may do.
+func allowed(review *authorizationv1.SelfSubjectRulesReview) func(right) bool {
+	return func(r right) bool {
+		return slices.ContainsFunc(review.Status.ResourceRules, func(rule authorizationv1.ResourceRule) bool {
+			return (len(rule.ResourceNames) == 0 || r.name != "" && slices.Contains(rule.ResourceNames, r.name)) &&
+				has(rule.APIGroups, r.group) && has(rule.Resources, r.resource) && has(rule.Verbs, r.verb)
+		})
+	}
 }
 
 // has says whether a rule's list names the value; resources may be named with
@@ -85,40 +104,39 @@ func without(wanted []right, may func(right) bool) []string {
 // needed is what a deploy does: server-side apply creates and patches.
 func needed(in Input) []right {
 	var all []right
+	add := func(group, resource string, verbs ...string) {
+		for _, verb := range verbs {
+			all = append(all, right{group: group, resource: resource, verb: verb})
+		}
+	}
 	for _, o := range in.Objects {
 		gvr, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
-		for _, verb := range []string{"get", "create", "patch"} {
-			all = append(all, right{gvr.Group, gvr.Resource, verb})
-		}
+		add(gvr.Group, gvr.Resource, "get", "create", "patch")
 	}
-	watched := []right{{"", "pods", ""}}
+	add("", "pods", "list", "watch")
 	if in.Spec.Workload == workshop.WorkloadDeploymentConfig {
-		watched = append(watched, right{"apps.openshift.io", "deploymentconfigs", ""}, right{"", "replicationcontrollers", ""})
+		add("apps.openshift.io", "deploymentconfigs", "list", "watch")
+		add("", "replicationcontrollers", "list", "watch")
 	} else {
-		watched = append(watched, right{"apps", "deployments", ""}, right{"apps", "replicasets", ""})
+		add("apps", "deployments", "list", "watch")
+		add("apps", "replicasets", "list", "watch")
 	}
 	if in.Spec.Expose == workshop.ExposeRoute {
-		watched = append(watched, right{"route.openshift.io", "routes", ""})
+		add("route.openshift.io", "routes", "list", "watch")
 		if !in.Spec.HostAssigned && !in.Existing {
-			all = append(all, right{"route.openshift.io", "routes/custom-host", "create"})
-		}
-	}
-	for _, watched := range watched {
-		for _, verb := range []string{"list", "watch"} {
-			all = append(all, right{watched.group, watched.resource, verb})
+			add("route.openshift.io", "routes/custom-host", "create")
 		}
 	}
 	// The record, and the pod of the image check.
-	for _, verb := range []string{"create", "update"} {
-		all = append(all, right{"", "configmaps", verb})
-	}
-	return append(all, right{"", "pods", "create"}, right{"", "pods", "delete"})
+	add("", "configmaps", "create", "update")
+	add("", "pods", "create", "delete")
+	return all
 }
 
-// granted is what the rendered Roles give.
-func granted(in Input) ([]right, error) {
+// granted is what the Roles among the objects give.
+func granted(objects []*unstructured.Unstructured) ([]right, error) {
 	var all []right
-	for _, o := range in.Objects {
+	for _, o := range objects {
 		if o.GetKind() != "Role" {
 			continue
 		}
@@ -127,10 +145,16 @@ func granted(in Input) ([]right, error) {
 			return nil, fmt.Errorf("read the rendered role %s: %w", o.GetName(), err)
 		}
 		for _, rule := range role.Rules {
+			names := rule.ResourceNames
+			if len(names) == 0 {
+				names = []string{""}
+			}
 			for _, group := range rule.APIGroups {
 				for _, resource := range rule.Resources {
 					for _, verb := range rule.Verbs {
-						all = append(all, right{group, strings.ToLower(resource), verb})
+						for _, name := range names {
+							all = append(all, right{group, strings.ToLower(resource), verb, name})
+						}
 					}
 				}
 			}

@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/workshopctl/workshopctl/pkg/explain"
-	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
 // sessionAccount is the service account that sessions run under. It pulls
@@ -28,7 +27,7 @@ const (
 )
 
 func readLine(in Input) string {
-	return grant(in, readRole, workshop.Names(in.Spec.Name).HubPart())
+	return grant(in, readRole, in.Spec.Account())
 }
 
 func pullLine(in Input) string { return grant(in, pullRole, sessionAccount) }
@@ -48,7 +47,7 @@ func streamRights(ctx context.Context, client kubernetes.Interface, in Input) ([
 	if tag == nil || tag.Project == in.Namespace {
 		return nil, nil
 	}
-	hub := workshop.Names(in.Spec.Name).HubPart()
+	hub := in.Spec.Account()
 	read := authorizationv1.ResourceAttributes{Namespace: tag.Project, Verb: "get", Group: "image.openshift.io", Resource: "imagestreamtags", Name: tag.Name + ":" + tag.Tag}
 	pull := authorizationv1.ResourceAttributes{Namespace: tag.Project, Verb: "get", Group: "image.openshift.io", Resource: "imagestreams", Subresource: "layers", Name: tag.Name}
 	mayRead, err := may(ctx, client, in, hub, read)

@@ -59,6 +59,9 @@ func accepted(t *testing.T, name string, in render.Input) {
 		t.Fatal(err)
 	}
 	all := objects(t, in)
+	if in.Spec.ServiceAccount != "" {
+		prepare(t, c, in)
+	}
 	apply := func(o *unstructured.Unstructured) *unstructured.Unstructured {
 		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
 		live, err := trainer.Resource(resource).Namespace(in.Namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: workshop.ManagedBy})

@@ -73,7 +73,10 @@ type document struct{ file, content string }
 // documents returns those that a workshop needs, in the order in which their
 // objects are to be applied: what others refer to comes first.
 func documents(in Input) []document {
-	all := []document{{"spawner.yaml", templates.Spawner}}
+	var all []document
+	if in.Spec.ServiceAccount == "" {
+		all = append(all, document{"spawner.yaml", templates.Spawner})
+	}
 	if in.ExistingSecret == "" {
 		all = append(all, document{"secret.yaml", templates.Secret})
 	}

@@ -126,6 +126,7 @@ func cases(t *testing.T) map[string]render.Input {
 	})
 	routeHost.Capabilities = capability.Set{Ingress: true, Route: true, SecurityContext: true, DeploymentConfig: true}
 	all["deploymentconfig"] = routeHost
+	all["service-account"] = input(func(s *workshop.Spec) { ingress(s); s.ServiceAccount = "prepared" })
 	gitops := input(ingress)
 	gitops.ExistingSecret = "sealed"
 	all["existing-secret"] = gitops
@@ -153,6 +154,38 @@ func TestObjects(t *testing.T) {
 				t.Errorf("differs from %s; if that is right: go test ./pkg/render -update\n%s", file, diff)
 			}
 		})
+	}
+}
+
+// What an administrator prepares is what the workshop would make itself, under
+// the name that was chosen, and nothing that workshopctl would take for its own.
+func TestAccount(t *testing.T) {
+	for _, account := range []string{"", "prepared"} {
+		in := input(ingress)
+		in.Spec.ServiceAccount = account
+		got, err := render.Account(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", "account", stdcmp.Or(account, "own")+".yaml")
+		if *update {
+			if err := os.WriteFile(file, format(t, got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(format(t, got))); diff != "" {
+			t.Errorf("differs from %s; if that is right: go test ./pkg/render -update\n%s", file, diff)
+		}
+		in.Spec.ServiceAccount = stdcmp.Or(account, "terminals-hub")
+		for _, o := range objects(t, in) {
+			if slices.Contains([]string{"ServiceAccount", "Role", "RoleBinding"}, o.GetKind()) {
+				t.Errorf("with --service-account there still is a %s", o.GetKind())
+			}
+		}
 	}
 }
 

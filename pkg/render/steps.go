@@ -33,6 +33,7 @@ var steps = []func(*rendering) error{
 	encodeSecret,
 	useExistingSecret,
 	dropStreamRights,
+	useServiceAccount,
 	configureHub,
 	setRedirects,
 	sizeHubStorage,
@@ -100,6 +101,15 @@ func dropStreamRights(w *rendering) error {
 		return slices.Contains(groups, "image.openshift.io")
 	})
 	return unstructured.SetNestedSlice(role.Object, rules, "rules")
+}
+
+// useServiceAccount has the hub run as the account that was named.
+func useServiceAccount(w *rendering) error {
+	return w.eachPod(func(component workshop.Component, pod *corev1.PodTemplateSpec) {
+		if component == workshop.ComponentHub {
+			pod.Spec.ServiceAccountName = w.Spec.Account()
+		}
+	})
 }
 
 // sessionConfig is session.json, which jupyterhub_config.py reads: what the

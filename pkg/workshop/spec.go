@@ -160,6 +160,10 @@ type Spec struct {
 	PullSecret string `json:"pullSecret,omitempty"`
 	// Workload is the kind of object that runs hub and proxy.
 	Workload Workload `json:"workload,omitempty"`
+	// ServiceAccount names an account that exists and has what the hub needs,
+	// for people who can't make a Role. Empty means that the workshop has an
+	// account, a Role and a RoleBinding of its own.
+	ServiceAccount string `json:"serviceAccount,omitempty"`
 
 	// Labels and Annotations are put on every object of the workshop,
 	// sessions included.
@@ -230,6 +234,14 @@ const (
 // Images are the image names of a release, used where a Spec names none.
 type Images struct {
 	Terminal, Gateway, Hub, Proxy string
+}
+
+// Account is the name of the service account that the hub runs as.
+func (s Spec) Account() string {
+	if s.ServiceAccount != "" {
+		return s.ServiceAccount
+	}
+	return Names(s.Name).HubPart()
 }
 
 // WithDefaults returns the Spec with every field that has a default filled

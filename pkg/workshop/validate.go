@@ -167,6 +167,7 @@ func (s Spec) Validate() error {
 		v.fail("workload", string(s.Workload), "is unknown; choose one of "+join(Workloads()))
 	}
 	v.subdomain("pullSecret", s.PullSecret)
+	v.subdomain("serviceAccount", s.ServiceAccount)
 
 	for k, val := range s.Labels {
 		v.label("labels", k, val)

@@ -61,6 +61,7 @@ func settings() []setting {
 		{flag: flagHost, field: "host", usage: "`NAME[:PORT]` that browsers use (default of a route what the cluster assigns, of an ingress NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: setHost},
 		{flag: flagTLSSecret, field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
 		{flag: "pull-secret", field: "pullSecret", usage: "`SECRET` to pull the images with", set: text(func(s *workshop.Spec) *string { return &s.PullSecret })},
+		{flag: "service-account", field: "serviceAccount", usage: "Existing service account, `NAME`, that runs the hub; `render --admin` prints it for an administrator (default one of the workshop's own)", set: text(func(s *workshop.Spec) *string { return &s.ServiceAccount })},
 
 		{flag: "workload", field: "workload", usage: "What runs hub and proxy: `deployment|deploymentconfig` (default deployment); can't be changed later", values: words(workshop.Workloads()), set: func(s *workshop.Spec, v string) { s.Workload = workshop.Workload(v) }},
 

@@ -245,6 +245,14 @@ func (c *Cluster) As(token string) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(config)
 }
 
+// Impersonate returns a client that acts as another user, for whom who may do
+// that.
+func (c *Cluster) Impersonate(user string) (kubernetes.Interface, error) {
+	config := rest.CopyConfig(c.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user}
+	return kubernetes.NewForConfig(config)
+}
+
 // Records returns the store of the namespace's workshops.
 func (f *Factory) Records(c *Cluster) *record.Store {
 	return record.NewStore(c.Kubernetes, c.Namespace, f.Build.Version)

@@ -93,6 +93,13 @@ func check(ctx context.Context, c *factory.Cluster, p *Plan, o Options, say *pro
 		return p.SessionErr
 	}
 	in := preflight.Input{Namespace: p.Namespace, Spec: p.Spec, Session: p.Session, Capabilities: p.Capabilities, Objects: p.Objects, As: c.As, Existing: !p.First, Routes: c.Rollout().Routes}
+	if p.Spec.ServiceAccount != "" {
+		account, err := p.account()
+		if err != nil {
+			return err
+		}
+		in.Account, in.Impersonate = account, c.Impersonate
+	}
 	findings, err := preflight.Check(ctx, c.Kubernetes, in)
 	if err != nil {
 		return err

@@ -41,6 +41,9 @@ type Request struct {
 	Spec *workshop.Spec
 	// ExistingSecret, see render.Input.
 	ExistingSecret string
+	// Account plans only what an administrator prepares (render.Account), which
+	// takes no right to read what there is.
+	Account bool
 }
 
 // Plan is a workshop as it is to be, and what there is of it.
@@ -115,6 +118,9 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if err := p.possible(f); err != nil {
 		return nil, err
 	}
+	if r.Account {
+		return p, p.renderAccount()
+	}
 
 	// Which objects there are doesn't depend on what exists of them, but the
 	// secrets and the image in them do.
@@ -123,11 +129,14 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	}
 	live, err := c.Apply().Read(ctx, record.RefsOf(p.Objects))
 	if err != nil {
-		return nil, err
+		return nil, p.withoutRoles(err)
 	}
 	p.Live = live
 	if err := live.CheckOwnership(p.Names()); err != nil {
 		return nil, p.failed(err)
+	}
+	if err := p.checkAccount(ctx, c); err != nil {
+		return nil, err
 	}
 	p.keepImage()
 	if err := p.findHost(ctx, c.Apply()); err != nil {
@@ -163,6 +172,9 @@ func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
 	}
 	if p.Spec.Expose == workshop.ExposeRoute && p.Spec.Host == "" {
 		p.Notes = append(p.Notes, "Which host the cluster will assign to the route is not known without asking it, so the hub is not told its address (PUBLIC_URL). Name a host with --host, or render without -f.")
+	}
+	if r.Account {
+		return p, p.renderAccount()
 	}
 	return p, p.render(nil)
 }
@@ -250,6 +262,10 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 	}
 	if spec.Expose == workshop.ExposeRoute && !r.Change.NamesTLSSecret() {
 		spec.TLSSecret = "" // a default for ingresses
+	}
+	if r.Account {
+		p.Spec = spec
+		return nil // the account depends on no more than what there is of it by now
 	}
 	if spec.Expose == workshop.ExposeIngress && spec.Host == "" {
 		p.Spec = spec

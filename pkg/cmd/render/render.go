@@ -20,7 +20,9 @@ import (
 type Options struct {
 	plan.ChangeOptions
 	ExistingSecret string
-	Format         output.Format
+	// Admin prints only what takes an administrator.
+	Admin  bool
+	Format output.Format
 }
 
 // NewCommand returns the command. A test may put its own run in place.
@@ -36,13 +38,20 @@ Nothing is written to the cluster.
 With -f FILE it asks no cluster at all: the output depends on the file, the flags
 and your defaults alone. Without, it starts from the workshop that is deployed.
 
+With --admin it prints only what takes the right to make Roles: the service account of
+the hub with a Role and a RoleBinding. Who lacks that right has an administrator of the
+namespace apply it, and deploys with --service-account and the account's name.
+
 The output holds passwords. For files that others can read, make the Secret by other
 means and name it with --existing-secret; it must have the keys ` + "\n" + keys() + `.`,
 		Example: `  # Into a repository that a GitOps tool applies
   workshopctl render -f workshop.yaml --existing-secret class-secrets -n class > class.yaml
 
   # What is deployed now
-  workshopctl render`,
+  workshopctl render
+
+  # By an administrator, for a trainer who may only edit the namespace training
+  workshopctl render --admin -n training | kubectl apply -f -`,
 		Args: factory.Args(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.Complete(f, cmd); err != nil {
@@ -52,6 +61,7 @@ means and name it with --existing-secret; it must have the keys ` + "\n" + keys(
 		},
 	}
 	o.AddFlags(f, cmd)
+	cmd.Flags().BoolVar(&o.Admin, "admin", false, "Print only the hub's account with its Role and RoleBinding, for an administrator to apply")
 	cmd.Flags().StringVar(&o.ExistingSecret, "existing-secret", "", "`NAME` of a Secret that is made by other means; none is printed then")
 	o.Format.AddFlag(cmd, output.YAML, output.JSON, output.Name)
 	return cmd
@@ -69,7 +79,7 @@ func (o *Options) Validate() error {
 
 // Run prints the objects.
 func Run(ctx context.Context, f *factory.Factory, o *Options) error {
-	r := plan.Request{Verb: "render", Name: o.Name, Change: o.Change, ExistingSecret: o.ExistingSecret}
+	r := plan.Request{Verb: "render", Name: o.Name, Change: o.Change, ExistingSecret: o.ExistingSecret, Account: o.Admin}
 	if o.Change.Replace != nil {
 		if r.Name == "" {
 			r.Name = workshop.DefaultName
@@ -90,7 +100,7 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	for _, n := range p.Notes {
 		f.Say("%s", n)
 	}
-	if o.ExistingSecret == "" {
+	if o.ExistingSecret == "" && !o.Admin && !o.Format.Is(output.Name) {
 		f.Say("The output holds the workshop's passwords; --existing-secret leaves them out.")
 	}
 	var names []string
