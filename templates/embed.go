@@ -40,3 +40,9 @@ var OpenShiftLogin string
 //
 //go:embed images.yaml
 var Images string
+
+// RouteAddress is a Python module beside jupyterhub_config.py, for hubs that
+// find out their address themselves.
+//
+//go:embed route_address.py
+var RouteAddress string

@@ -34,6 +34,11 @@ ca_bundle = here / "ca-bundle.crt"
 
 c.JupyterHub.hub_bind_url = "http://:8081"  # every address, IPv4 and IPv6
 c.JupyterHub.hub_connect_url = f"http://{name}-hub:8081"
+if env.get("ROUTE") and not env.get("PUBLIC_URL"):
+    sys.path.insert(0, str(here))
+    import route_address
+
+    env["PUBLIC_URL"] = route_address.address(env["POD_NAMESPACE"], env["ROUTE"])
 if env.get("PUBLIC_URL"):
     # Without it the hub takes what it sees for the address: http, where TLS
     # ends before it, and cookies without the mark Secure.
@@ -183,6 +188,8 @@ container_security = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+# They write to nothing but their volumes; attendees may write where the image lets them.
+init_security = container_security | {"readOnlyRootFilesystem": True}
 # As written in the Spec: KubeSpawner's own traits don't know units like Mi.
 # The init containers have the same, which costs nothing (Kubernetes counts the
 # largest) and fits wherever the session itself fits.
@@ -262,7 +269,7 @@ s.init_containers = [
         "image": literal(env["GATEWAY_IMAGE"]),
         "args": ["install", tools],
         "resources": resources,
-        "securityContext": container_security,
+        "securityContext": init_security,
         "volumeMounts": [{"name": "workshopctl", "mountPath": tools}],
     },
     {
@@ -272,7 +279,7 @@ s.init_containers = [
         # The image's own working directory may lie on the volume.
         "workingDir": "/",
         "resources": resources,
-        "securityContext": container_security,
+        "securityContext": init_security,
         "volumeMounts": [tools_mount, {"name": "home", "mountPath": "/mnt/home"}],
     },
 ]

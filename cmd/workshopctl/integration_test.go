@@ -46,20 +46,27 @@ func newTrainer(t *testing.T) (*trainer, *testcluster.Kubelet) {
 	c := testcluster.New(t)
 	kubelet := testcluster.NewKubelet(t, c)
 	c.ServiceAccount(t)
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("WORKSHOPCTL_GATEWAY_IMAGE", "registry.example.com/gateway:1")
+	tr := &trainer{c, t}
+	tr.actAs(c.Trainer)
+	return tr, kubelet
+}
+
+// actAs has the commands that follow run as another user.
+func (tr *trainer) actAs(u *testcluster.User) {
+	tr.t.Helper()
 	config := clientcmdapi.NewConfig()
-	rest := c.Trainer.Config
+	rest := u.Config
 	config.Clusters["c"] = &clientcmdapi.Cluster{Server: rest.Host, CertificateAuthority: rest.CAFile, CertificateAuthorityData: rest.CAData}
 	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: rest.BearerToken}
-	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u", Namespace: c.Namespace}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u", Namespace: tr.Namespace}
 	config.CurrentContext = "x"
-	dir := t.TempDir()
-	if err := clientcmd.WriteToFile(*config, filepath.Join(dir, "kubeconfig")); err != nil {
-		t.Fatal(err)
+	file := filepath.Join(tr.t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		tr.t.Fatal(err)
 	}
-	t.Setenv("KUBECONFIG", filepath.Join(dir, "kubeconfig"))
-	t.Setenv("XDG_CONFIG_HOME", dir)
-	t.Setenv("WORKSHOPCTL_GATEWAY_IMAGE", "registry.example.com/gateway:1")
-	return &trainer{c, t}, kubelet
+	tr.t.Setenv("KUBECONFIG", file)
 }
 
 type result struct {

@@ -56,6 +56,9 @@ type Options struct {
 	// TakeTerminalImage overwrites the hub's TERMINAL_IMAGE and IMAGE_STREAM
 	// even where another manager set them. No other field is ever taken.
 	TakeTerminalImage bool
+	// TakeOwnership overwrites every field, whoever set it: the objects, which
+	// carry the workshop's labels, were applied by other means.
+	TakeOwnership bool
 
 	// showConflicts goes over them in a dry run, to show both values.
 	showConflicts bool
@@ -163,6 +166,7 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	if apierrors.IsConflict(err) {
 		conflict := c.conflict(ref, err)
 		switch {
+		case o.TakeOwnership:
 		case o.TakeTerminalImage && conflict.onlyTerminalImage():
 			note = fmt.Sprintf("the terminal image was set by %s", conflict.Conflicts[0].Manager)
 		case o.DryRun && o.showConflicts:

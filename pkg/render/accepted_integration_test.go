@@ -13,7 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -21,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
@@ -95,6 +93,21 @@ func accepted(t *testing.T, name string, in render.Input) {
 	startSessions(t, c, name, workshop.Names(in.Spec.Name))
 }
 
+// prepare does what an administrator does for a trainer who can't make Roles.
+func prepare(t *testing.T, c *testcluster.Cluster, in render.Input) {
+	t.Helper()
+	all, err := render.Account(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all {
+		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+		if _, err := c.Admin.Dynamic.Resource(resource).Namespace(in.Namespace).Create(t.Context(), o, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // startSessions creates the pods and claims of the golden file as the hub.
 func startSessions(t *testing.T, c *testcluster.Cluster, name string, names workshop.Names) {
 	content, err := os.ReadFile(filepath.Join("testdata", "sessions", name+".json"))
@@ -108,16 +121,7 @@ func startSessions(t *testing.T, c *testcluster.Cluster, name string, names work
 	if err := json.Unmarshal(content, &golden); err != nil {
 		t.Fatal(err)
 	}
-	token, err := c.Admin.Kubernetes.CoreV1().ServiceAccounts(c.Namespace).CreateToken(t.Context(), names.HubPart(), &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := rest.AnonymousClientConfig(c.Admin.Config)
-	config.BearerToken, config.WarningHandler = token.Status.Token, rest.NoWarnings{} // KubeSpawner's claims have an old annotation too
-	hub, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hub := c.Account(t, names.HubPart()).Kubernetes // which hears no warnings: KubeSpawner's claims have an old annotation too
 	for user, claim := range golden.Claims {
 		if _, err := hub.CoreV1().PersistentVolumeClaims(c.Namespace).Create(t.Context(), &claim, metav1.CreateOptions{}); err != nil {
 			t.Errorf("the hub can't create the claim of %s: %v", user, err)

@@ -21,6 +21,9 @@ const managedByAdmin = "admin"
 func Account(in Input) ([]*unstructured.Unstructured, error) {
 	own, account := workshop.Names(in.Spec.Name).HubPart(), in.Spec.Account()
 	in.Spec.ServiceAccount = ""
+	if in.Spec.Expose == workshop.ExposeIngress && in.Spec.Host == "" {
+		in.Spec.Expose = workshop.ExposeNone // the host may be chosen later
+	}
 	all, err := Objects(in)
 	if err != nil {
 		return nil, err

@@ -51,17 +51,27 @@ func Objects(in Input) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return fail(err)
 	}
-	w := &rendering{Input: in, names: workshop.Names(in.Spec.Name)}
+	objects, err := build(in, values, false)
+	if err != nil {
+		return fail(err)
+	}
+	return objects, nil
+}
+
+// build fills the values into the documents and takes all the steps. For an
+// export the values are references, some of which are in the Spec as well.
+func build(in Input, values map[string]string, export bool) ([]*unstructured.Unstructured, error) {
+	w := &rendering{Input: in, names: workshop.Names(in.Spec.Name), export: export}
 	for _, d := range documents(in) {
 		objects, err := process(d.content, in.Spec.Workload, values)
 		if err != nil {
-			return fail(fmt.Errorf("templates/%s: %w", d.file, err))
+			return nil, fmt.Errorf("templates/%s: %w", d.file, err)
 		}
 		w.objects = append(w.objects, objects...)
 	}
 	for _, step := range steps {
 		if err := step(w); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
 	return w.objects, nil

@@ -118,6 +118,9 @@ func cases(t *testing.T) map[string]render.Input {
 	})
 	route.Capabilities = capability.Set{Ingress: true, Route: true, SecurityContext: true}
 	all["route"] = route
+	later := unassigned(route)
+	later.Random = rand.NewChaCha8([32]byte{})
+	all["route-unassigned"] = later
 	routeHost := input(func(s *workshop.Spec) {
 		s.Expose, s.Host = workshop.ExposeRoute, "workshop.example.com:8443"
 		s.Workload = workshop.WorkloadDeploymentConfig

@@ -25,6 +25,9 @@ type rendering struct {
 	Input
 	names   workshop.Names
 	objects []*unstructured.Unstructured
+	// export is true if the objects are to be part of a Template, and hold
+	// references to its parameters.
+	export bool
 }
 
 // steps put on the objects what templates can't express, one concern each.
@@ -42,6 +45,7 @@ var steps = []func(*rendering) error{
 	placePods,
 	secureIngress,
 	leaveHostToCluster,
+	findRoute,
 	setMetadata,
 	setChecksums,
 }
@@ -50,7 +54,7 @@ var steps = []func(*rendering) error{
 // nothing else, and what is applied must be comparable with what is kept.
 func encodeSecret(w *rendering) error {
 	secret := w.find("Secret", w.names.HubPart())
-	if secret == nil {
+	if secret == nil || w.export { // a reference can't be encoded
 		return nil
 	}
 	plain, _, err := unstructured.NestedStringMap(secret.Object, "stringData")
@@ -292,7 +296,7 @@ func secureIngress(w *rendering) error {
 // leaveHostToCluster takes a host that nobody has chosen off the Route: who
 // names one needs a right for it, and would hold on to it.
 func leaveHostToCluster(w *rendering) error {
-	if route := w.find("Route", w.names.Ingress()); route != nil && (w.Spec.HostAssigned || w.Spec.Host == "") {
+	if route := w.find("Route", w.names.Ingress()); route != nil && !w.export && (w.Spec.HostAssigned || w.Spec.Host == "") {
 		unstructured.RemoveNestedField(route.Object, "spec", "host")
 	}
 	return nil
@@ -327,6 +331,11 @@ const ChecksumAnnotation = "workshopctl.io/config-checksum"
 // what the hash is taken of; nobody can guess them from it, because there are
 // 32 random bytes among them.
 func setChecksums(w *rendering) error {
+	if w.export {
+		return w.eachPod(func(_ workshop.Component, pod *corev1.PodTemplateSpec) {
+			pod.Annotations = merged(pod.Annotations, map[string]string{ChecksumAnnotation: reference(parameterChecksum)})
+		})
+	}
 	config := w.find("ConfigMap", w.names.HubPart()).Object["data"]
 	secret := map[string]any{}
 	if o := w.find("Secret", w.names.HubPart()); o != nil {

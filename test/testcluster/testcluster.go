@@ -93,20 +93,14 @@ func (c *Cluster) Bound(t *testing.T, clusterRole string) *User {
 	if _, err := client.RbacV1().RoleBindings(c.Namespace).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	token, err := client.CoreV1().ServiceAccounts(c.Namespace).CreateToken(t.Context(), account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := rest.AnonymousClientConfig(c.Admin.Config)
-	config.BearerToken = token.Status.Token
-	u := user(t, config)
+	u := c.Account(t, account.Name)
 	if strings.HasPrefix(clusterRole, "system:") {
 		return u // a stranger, who has no rights to wait for
 	}
 	// The API server's authorizer learns of a binding a moment later.
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: c.Namespace, Verb: "get", Resource: "pods"}}}
-	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		r, err := u.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		return err == nil && r.Status.Allowed, err
 	})
@@ -114,6 +108,18 @@ func (c *Cluster) Bound(t *testing.T, clusterRole string) *User {
 		t.Fatalf("wait for the rights of %s: %v", account.Name, err)
 	}
 	return u
+}
+
+// Account returns a service account of the namespace as a user.
+func (c *Cluster) Account(t *testing.T, name string) *User {
+	t.Helper()
+	token, err := c.Admin.Kubernetes.CoreV1().ServiceAccounts(c.Namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := rest.AnonymousClientConfig(c.Admin.Config)
+	config.BearerToken = token.Status.Token
+	return user(t, config)
 }
 
 func user(t *testing.T, config *rest.Config) *User {

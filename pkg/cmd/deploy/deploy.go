@@ -103,6 +103,7 @@ are refused.`,
 		dryRunNone, dryRunClient, dryRunServer)
 	fs.BoolVar(&flags.carry.Wait, "wait", true, "Wait until the workshop is ready")
 	flags.carry.AddFlags(cmd)
+	fs.BoolVar(&flags.carry.TakeOwnership, "take-ownership", false, "Take over a workshop of this name that was applied from a Template or a file, and overwrite what is different about it")
 	flags.format.AddFlag(cmd, output.JSON, output.YAML, output.Name)
 	return cmd
 }

@@ -47,7 +47,7 @@ func (c *Cluster) Login(ctx context.Context, spec workshop.Spec, patience bool) 
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: DialLocalhost, TLSClientConfig: &tls.Config{RootCAs: trusted}}
 	defer transport.CloseIdleConnections()
 	web := &http.Client{Transport: transport, Timeout: loginTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	target := login.Target{Namespace: c.Namespace, Spec: spec, Account: workshop.Names(spec.Name).HubPart()}
+	target := login.Target{Namespace: c.Namespace, Spec: spec, Account: spec.Account()}
 	if !patience {
 		return login.Check(ctx, c.Kubernetes, web, target)
 	}

@@ -18,7 +18,7 @@ func (f *Factory) Workshop(ctx context.Context, c *Cluster, name string) (*recor
 	store := f.Records(c)
 	if name != "" {
 		r, err := store.Load(ctx, name)
-		return r, notFound(err)
+		return r, f.notFound(ctx, c, err)
 	}
 	records, err := store.List(ctx)
 	if len(records) == 0 && err != nil {
@@ -32,7 +32,7 @@ func (f *Factory) Workshop(ctx context.Context, c *Cluster, name string) (*recor
 	case len(records) == 1 && err == nil:
 		return records[0], nil
 	case len(records) == 0:
-		return nil, notFound(&record.NotFoundError{Namespace: c.Namespace})
+		return nil, f.notFound(ctx, c, &record.NotFoundError{Namespace: c.Namespace})
 	case err != nil:
 		return nil, fault.Hint(err, "Choose another workshop with --workshop: "+strings.Join(names, ", "))
 	}
@@ -51,11 +51,16 @@ func (m missing) Error() string {
 }
 func (m missing) Unwrap() error { return m.NotFoundError }
 
-// notFound says how to get a workshop where there is none.
-func notFound(err error) error {
+// notFound says how to get a workshop where there is none, or none of ours.
+func (f *Factory) notFound(ctx context.Context, c *Cluster, err error) error {
 	var e *record.NotFoundError
 	if !errors.As(err, &e) {
 		return err
+	}
+	for _, name := range f.Unrecorded(ctx, c, nil) {
+		if e.Name == "" || e.Name == name {
+			return fault.Hint(unrecorded{&record.NotFoundError{Namespace: e.Namespace, Name: name}}, f.UnrecordedHint(name))
+		}
 	}
 	hint := "`workshopctl list` shows those that there are; -n chooses another namespace."
 	if e.Name == "" {

@@ -56,7 +56,7 @@ type Item struct {
 	Auth          string `json:"auth"`
 }
 
-// Run lists, in two requests, or three where there are workshops of
+// Run lists, in four requests, or five where there are workshops of
 // DeploymentConfigs.
 func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 	c, err := f.Cluster()
@@ -89,8 +89,21 @@ func Run(ctx context.Context, f *factory.Factory, o *Options) error {
 		items = append(items, item)
 		names = append(names, output.WorkshopName(item.Name))
 	}
-	if err := o.Print(f.Out, map[string]any{"items": items}, names, func(wide bool) error { return table(f, c, items, wide) }); err != nil {
+	known := make([]string, len(items))
+	for i, item := range items {
+		known[i] = item.Name
+	}
+	others := f.Unrecorded(ctx, c, known)
+	if err := o.Print(f.Out, map[string]any{"items": items}, names, func(wide bool) error {
+		if len(items) == 0 && len(others) > 0 {
+			return nil
+		}
+		return table(f, c, items, wide)
+	}); err != nil {
 		return err
+	}
+	for _, name := range others {
+		f.Say("%s", f.UnrecordedHint(name))
 	}
 	return unreadable
 }

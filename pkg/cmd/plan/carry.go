@@ -37,6 +37,9 @@ func Carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
+	if p.Unrecorded && !o.TakeOwnership {
+		return Result{}, fault.Refuse(f.UnrecordedHint(p.Spec.Name), "%s %s: namespace %s has a workshop of this name, but no record of it; nothing was written", p.verb, p.Spec.Name, p.Namespace)
+	}
 	for _, n := range p.Notes {
 		say.Note("%s", n)
 	}
@@ -180,7 +183,7 @@ func write(ctx context.Context, f *factory.Factory, c *factory.Cluster, p *Plan,
 	changed := p.Changed()
 	say.Step("Applying %d objects", len(p.Objects))
 	defer say.Stop(nil)
-	options := apply.Options{DryRun: o.DryRun, TakeTerminalImage: p.TakeImage}
+	options := apply.Options{DryRun: o.DryRun, TakeTerminalImage: p.TakeImage, TakeOwnership: o.TakeOwnership && p.Unrecorded}
 	if !o.DryRun && !p.First {
 		if err := rehearse(ctx, client, p, options); err != nil {
 			say.Stop(err)

@@ -20,6 +20,8 @@ type Options struct {
 	SkipImageCheck bool
 	// DryRun has the API server check everything and keep nothing.
 	DryRun bool
+	// TakeOwnership of a workshop that there is no record of.
+	TakeOwnership bool
 	// Wait until the workshop is ready.
 	Wait bool
 	// TimeoutOptions are for everything together.

@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -44,6 +46,9 @@ type Request struct {
 	// Account plans only what an administrator prepares (render.Account), which
 	// takes no right to read what there is.
 	Account bool
+
+	// export plans a Template, whose images may be given when it is processed.
+	export bool
 }
 
 // Plan is a workshop as it is to be, and what there is of it.
@@ -68,6 +73,9 @@ type Plan struct {
 	// and SessionErr why there is none.
 	Session    image.Session
 	SessionErr error
+	// Unrecorded is true if the workshop exists without a record: it was applied
+	// by other means than deploy.
+	Unrecorded bool
 	// TakeImage is true if the person named a terminal image.
 	TakeImage bool
 	// Notes for the person.
@@ -135,6 +143,7 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if err := live.CheckOwnership(p.Names()); err != nil {
 		return nil, p.failed(err)
 	}
+	p.Unrecorded = p.First && slices.ContainsFunc(slices.Collect(maps.Keys(live)), func(r record.Ref) bool { return r.Name == p.Names().Hub() && isWorkload(r.Kind) })
 	if err := p.checkAccount(ctx, c); err != nil {
 		return nil, err
 	}
@@ -170,19 +179,21 @@ func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
 	if p.Spec.Expose == workshop.ExposeRoute || p.Spec.Workload == workshop.WorkloadDeploymentConfig {
 		p.Capabilities = capability.Set{Ingress: true, Route: true, OAuth: true, Image: true, Template: true, DeploymentConfig: true, SecurityContext: true}
 	}
-	if p.Spec.Expose == workshop.ExposeRoute && p.Spec.Host == "" {
-		p.Notes = append(p.Notes, "Which host the cluster will assign to the route is not known without asking it, so the hub is not told its address (PUBLIC_URL). Name a host with --host, or render without -f.")
-	}
 	if r.Account {
 		return p, p.renderAccount()
 	}
 	return p, p.render(nil)
 }
 
+func isWorkload(kind string) bool { return kind == "Deployment" || kind == "DeploymentConfig" }
+
+// clusterStream is where OpenShift keeps it.
+const clusterStream = "openshift/cli:latest"
+
 // clusterImage is the terminal image that a cluster itself has to offer: the
 // one with its oc, which fits it.
 func (p *Plan) clusterImage(ctx context.Context, streams *image.Streams) workshop.Image {
-	cli := workshop.Image{Stream: "openshift/cli:latest"}
+	cli := workshop.Image{Stream: clusterStream}
 	if !p.Capabilities.Image {
 		return workshop.Image{}
 	}
@@ -280,6 +291,9 @@ func (p *Plan) choose(f *factory.Factory, r Request, clusterImage func() worksho
 		}
 	}
 	p.Spec = spec
+	if r.export {
+		spec = imagesGiven(spec)
+	}
 	if err := spec.Validate(); err != nil {
 		return gatewayHint(spec, p.failed(r.Change.Explain(err)))
 	}

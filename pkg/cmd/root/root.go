@@ -29,6 +29,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/sessions"
 	"github.com/workshopctl/workshopctl/pkg/cmd/setimage"
 	"github.com/workshopctl/workshopctl/pkg/cmd/status"
+	"github.com/workshopctl/workshopctl/pkg/cmd/template"
 	"github.com/workshopctl/workshopctl/pkg/cmd/url"
 	"github.com/workshopctl/workshopctl/pkg/cmd/version"
 )
@@ -113,6 +114,7 @@ files last. You need one namespace and no cluster-admin rights.`,
 	add(groupFiles,
 		diff.NewCommand(f, nil),
 		render.NewCommand(f, nil),
+		template.NewCommand(f, nil),
 		mirror.NewCommand(f, mirror.Runs{}),
 	)
 	add(groupOther,
