@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 )
@@ -48,6 +49,10 @@ func (m Machine) NameCluster(s Setup) (string, error) {
 	fail := func(err error) (string, error) {
 		return "", fmt.Errorf("no kubeconfig for %s: %w", server, err)
 	}
+	server, err := withPort(server)
+	if err != nil {
+		return fail(err)
+	}
 	content, err := json.MarshalIndent(map[string]any{
 		"apiVersion":      "v1",
 		"kind":            "Config",
@@ -76,6 +81,19 @@ func (m Machine) NameCluster(s Setup) (string, error) {
 		return fail(errors.Join(err, os.Remove(m.path(file))))
 	}
 	return file, nil
+}
+
+// withPort adds the port that a server's URL leaves out. `oc login` finds the
+// server's authorities in a kubeconfig only under an address with a port.
+func withPort(server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", err
+	}
+	if u.Port() == "" {
+		u.Host += map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+	}
+	return u.String(), nil
 }
 
 // kubeconfig is the file that oc and kubectl write to, and whether one of those

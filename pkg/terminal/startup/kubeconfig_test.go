@@ -18,7 +18,7 @@ const namesCluster = `{
     {
       "cluster": {
         "certificate-authority": "workshop-ca.crt",
-        "server": "https://kubernetes.default.svc"
+        "server": "https://kubernetes.default.svc:443"
       },
       "name": "workshop"
     }
