@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// password of the sandbox's OpenShift users user1 … user5.
+const openshiftPassword = "openshift"
+
+// newProject has a user log in with oc and request a project, which makes them
+// its admin and gives them no other right.
+func newProject(t *testing.T, s *sandbox, project, user string) *trainer {
+	t.Helper()
+	dir := t.TempDir()
+	tr := &trainer{sandbox: s, namespace: project, kubeconfig: filepath.Join(dir, "kubeconfig"), configHome: dir}
+	// Both the API server's authority and that of the login page.
+	ca := filepath.Join(filepath.Dir(s.env["WORKSHOP_SANDBOX_CA"]), "ca-bundle.crt")
+	tr.oc(t, "login", s.config.Host, "--certificate-authority", ca, "-u", user, "-p", openshiftPassword)
+	tr.oc(t, "new-project", project)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if t.Failed() {
+			s.describe(ctx, t, project)
+		}
+		if err := s.admin.CoreV1().Namespaces().Delete(ctx, project, metav1.DeleteOptions{}); err != nil {
+			t.Log(err)
+		}
+	})
+	return tr
+}
+
+// oc runs the real oc as the trainer and returns what it prints.
+func (tr *trainer) oc(t *testing.T, args ...string) string {
+	t.Helper()
+	return tr.ocInput(t, "", args...)
+}
+
+func (tr *trainer) ocInput(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(tr.env["WORKSHOP_SANDBOX_CA"]), "..", "bin", "oc"), args...)
+	cmd.Env = []string{"PATH=" + tr.bin + ":" + os.Getenv("PATH"), "HOME=" + tr.configHome, "KUBECONFIG=" + tr.kubeconfig}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
+	started := time.Now()
+	err := cmd.Run()
+	t.Logf("oc %s: %v, %.1fs", strings.Join(args, " "), err, time.Since(started).Seconds())
+	if err != nil {
+		t.Fatalf("oc %s: %v\nstdout: %s\nstderr: %s", strings.Join(args, " "), err, stdout.String(), stderr.String())
+	}
+	return strings.TrimSpace(stdout.String())
+}
+
+// openshiftLogin goes through OpenShift's login page, and the page that asks
+// whether the workshop may know who the attendee is.
+func (a *attendee) openshiftLogin(password string) {
+	a.t.Helper()
+	a.do(chromedp.Navigate(a.url),
+		chromedp.WaitVisible(chromedp.CSS("#inputUsername")),
+		chromedp.SendKeys(chromedp.CSS("#inputUsername"), a.user),
+		chromedp.SendKeys(chromedp.CSS("#inputPassword"), password),
+		chromedp.Submit(chromedp.CSS("#inputPassword")))
+	eventually(a.t, 30*time.Second, "page after the login of "+a.user, func(context.Context) error {
+		if eval[bool](a, `!!document.querySelector("input[name=approve]")`) {
+			a.screenshot("approve-" + a.user)
+			a.do(chromedp.Click(chromedp.CSS("input[name=approve]")))
+			return nil
+		}
+		if host := eval[string](a, "location.host"); host != "" && strings.Contains(a.url, host) {
+			return nil
+		}
+		return fmt.Errorf("sees %q at %s", eval[string](a, "document.body.innerText"), eval[string](a, "location.href"))
+	})
+}
+
+// TestOpenShift is the flow of 2018, line by line, as a person with one project
+// of their own: with workshopctl and with the exported template and oc, by
+// Deployments and by DeploymentConfigs.
+func TestOpenShift(t *testing.T) {
+	s := newSandbox(t)
+	chromium := newChromium(t, s)
+	for i, workload := range []string{"deployment", "deploymentconfig"} {
+		for j, template := range []bool{false, true} {
+			name := workload
+			if template {
+				name += "-template"
+			}
+			user := fmt.Sprintf("user%d", 2+(2*i+j)%4)
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				seed(chromium, t, newProject(t, s, "seed-"+name, user), workload, template)
+			})
+		}
+	}
+}
+
+func seed(chromium context.Context, t *testing.T, tr *trainer, workload string, template bool) {
+	domain := tr.env["WORKSHOPCTL_DOMAIN"] // with the port of the sandbox
+	host := "terminals-" + tr.namespace + "." + domain
+	address := "https://" + host + "/"
+	dc := map[string]string{"deployment": "deployment/terminals", "deploymentconfig": "deploymentconfig/terminals"}[workload]
+
+	step(t, "deploy", func() {
+		if template {
+			exported := tr.run(t, "template", "export", "--workload", workload, "--host", host).stdout
+			list := tr.ocInput(t, exported, "process", "-f", "-")
+			tr.ocInput(t, list, "apply", "-f", "-")
+		} else if got := tr.run(t, "deploy", "--workload", workload, "--host", host).stdout; got != address+"\n" {
+			t.Errorf("deploy prints %q, want %q", got, address)
+		}
+	})
+	step(t, "oc rollout status, oc get route", func() {
+		tr.oc(t, "rollout", "status", dc)
+		tr.oc(t, "rollout", "status", dc+"-proxy")
+		name, _, _ := strings.Cut(host, ":")
+		if got := tr.oc(t, "get", "route", "terminals", "-o", "jsonpath={.spec.host}"); got != name {
+			t.Errorf("the route's host is %q, want %q", got, name)
+		}
+	})
+
+	one, two := newAttendee(chromium, t, "user1", address), newAttendee(chromium, t, "user2", address)
+	step(t, "two attendees log in at OpenShift's page", func() {
+		one.openshiftLogin(openshiftPassword)
+		two.openshiftLogin(openshiftPassword)
+		one.prompt()
+		two.prompt()
+		one.types("id -u; id -g; echo written by user1 > mine.txt; cat mine.txt")
+		one.sees("written by user1", 10*time.Second)
+		for _, p := range tr.pods(t, "") {
+			if scc := p.Annotations["openshift.io/scc"]; scc != "restricted-v2" && !strings.HasSuffix(p.Name, "-deploy") {
+				t.Errorf("pod %s runs under %q", p.Name, scc)
+			}
+		}
+	})
+	step(t, "oc login asks for the password only", func() {
+		one.types("oc login -u user1")
+		one.sees("Password:", 30*time.Second)
+		one.types(openshiftPassword)
+		one.sees("Login successful", 30*time.Second)
+		one.types("oc whoami; oc get projects; echo done")
+		one.sees("user1", 30*time.Second)
+		one.screenshot("oc-" + tr.namespace)
+	})
+	step(t, "files last", func() {
+		one.again(tr, address)
+		one.types("clear; cat mine.txt")
+		one.sees("written by user1", 10*time.Second)
+	})
+
+	tr.loadImage(t, "my-workshop-terminal:v1", "registry.localhost/workshop/terminal:1")
+	tr.loadImage(t, "my-workshop-terminal:v2", "registry.localhost/workshop/terminal:2")
+	runs := func(image string) {
+		t.Helper()
+		two.again(tr, address)
+		if got := tr.session(t, "user2").Spec.Containers[0].Image; got != image {
+			t.Errorf("a new session runs %s, want %s", got, image)
+		}
+	}
+	step(t, "an image by name", func() {
+		if template {
+			tr.oc(t, "set", "env", dc, "TERMINAL_IMAGE=registry.localhost/workshop/terminal:2")
+		} else {
+			tr.run(t, "set-image", "registry.localhost/workshop/terminal:2")
+		}
+		tr.oc(t, "rollout", "status", dc)
+		runs("registry.localhost/workshop/terminal:2")
+	})
+	step(t, "an image stream tag by oc set env", func() {
+		tr.oc(t, "tag", "my-workshop-terminal:v1", "my-workshop-terminal:latest")
+		tr.oc(t, "set", "env", dc, "TERMINAL_IMAGE=my-workshop-terminal:latest")
+		tr.oc(t, "rollout", "status", dc)
+		runs(tr.tagged(t, "my-workshop-terminal:v1"))
+	})
+	step(t, "oc tag alone switches new sessions", func() {
+		tr.oc(t, "tag", "my-workshop-terminal:v2", "my-workshop-terminal:latest")
+		runs(tr.tagged(t, "my-workshop-terminal:v2"))
+	})
+	if template {
+		return
+	}
+	step(t, "status tells, deploy keeps what oc set", func() {
+		status := tr.run(t, "status").stdout
+		if err := contains(status, "my-workshop-terminal:latest"); err != nil {
+			t.Error(err)
+		}
+		tr.run(t, "deploy", "--idle-timeout", "3h")
+		runs(tr.tagged(t, "my-workshop-terminal:v2"))
+	})
+	step(t, "set-image takes an image stream tag", func() {
+		tr.run(t, "set-image", "my-workshop-terminal:v1")
+		runs(tr.tagged(t, "my-workshop-terminal:v1"))
+	})
+	step(t, "a tag that doesn't exist is refused, with those that do", func() {
+		r := tr.try(t, "set-image", "my-workshop-terminal:v9")
+		if r.code == 0 || !strings.Contains(r.stderr, "v1") || !strings.Contains(r.stderr, "v2") {
+			t.Errorf("exit code %d: %s", r.code, r.stderr)
+		}
+	})
+	step(t, "the plugin runs under oc", func() {
+		if got := tr.oc(t, "workshop", "url"); got != address {
+			t.Errorf("oc workshop url prints %q", got)
+		}
+	})
+	step(t, "delete", func() {
+		tr.run(t, "delete", "terminals", "--yes", "--delete-volumes")
+		eventually(t, time.Minute, "end of all pods", func(context.Context) error {
+			if n := len(tr.pods(t, "app=terminals")); n > 0 {
+				return fmt.Errorf("%d are left", n)
+			}
+			return nil
+		})
+	})
+}
+
+// again stops the attendee's session and starts a new one.
+func (a *attendee) again(tr *trainer, address string) {
+	a.t.Helper()
+	old := tr.session(a.t, a.user)
+	a.stopSession(address)
+	eventually(a.t, time.Minute, "end of the session's pod", func(context.Context) error {
+		for _, p := range tr.pods(a.t, "app.kubernetes.io/component=session") {
+			if p.UID == old.UID {
+				return errors.New("still there")
+			}
+		}
+		return nil
+	})
+	a.do(chromedp.Navigate(address))
+	a.start()
+	a.prompt()
+}
+
+// loadImage makes an image stream tag of the project from an image that the
+// sandbox has.
+func (tr *trainer) loadImage(t *testing.T, tag, image string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(tr.bin, "workshop-sandbox"), "load-image", image, "--to", tr.namespace+"/"+tag, "--name", os.Getenv("WORKSHOPCTL_TEST_SANDBOX"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("load-image: %v\n%s", err, out)
+	}
+}
+
+// tagged is the image by digest that an image stream tag stands for.
+func (tr *trainer) tagged(t *testing.T, tag string) string {
+	t.Helper()
+	return tr.oc(t, "get", "istag", tag, "-o", "jsonpath={.image.dockerImageReference}")
+}
