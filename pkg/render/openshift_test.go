@@ -124,7 +124,7 @@ func TestOpenShiftTemplate(t *testing.T) {
 // A project whose administrators are careful takes all that a workshop makes:
 // every pod runs under restricted-v2, with a user of the project's range.
 func TestOpenShiftRestricted(t *testing.T) {
-	for _, name := range []string{"security-context-constraints", "route", "deploymentconfig"} {
+	for _, name := range []string{"security-context-constraints", "route"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := testcluster.New(t)
@@ -139,7 +139,9 @@ func TestOpenShiftRestricted(t *testing.T) {
 			}
 			in := cases(t)[name]
 			in.Namespace = c.Namespace
-			pods, err := c.Admin.Kubernetes.CoreV1().Pods(c.Namespace).Watch(t.Context(), metav1.ListOptions{})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			pods, err := c.Admin.Kubernetes.CoreV1().Pods(c.Namespace).Watch(ctx, metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,10 +149,6 @@ func TestOpenShiftRestricted(t *testing.T) {
 			apply(t, c, objects(t, in))
 			startSessions(t, c, "security-context-constraints", workshop.Names(in.Spec.Name))
 			missing := map[string]bool{"hub": true, "proxy": true, "session": true}
-			if in.Spec.Workload == workshop.WorkloadDeploymentConfig {
-				// No deployer runs here that would make the others.
-				missing = map[string]bool{"deployer": true, "session": true}
-			}
 			for e := range pods.ResultChan() {
 				pod, ok := e.Object.(*corev1.Pod)
 				if !ok {
