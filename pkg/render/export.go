@@ -55,8 +55,9 @@ func Template(in Input) (*templatev1.Template, error) {
 	for _, p := range declared {
 		references[p.Name] = reference(p.Name)
 	}
-	port := ""
-	if defaults[parameterHost], port = workshop.SplitHost(in.Spec.Host); port != "" {
+	host, port := workshop.SplitHost(in.Spec.Host)
+	defaults[parameterHost] = host
+	if port != "" {
 		port = ":" + port
 	}
 	fixed := in
