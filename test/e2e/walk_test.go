@@ -160,6 +160,17 @@ func walk(chromium context.Context, t *testing.T, tr *trainer, hub string) {
 		}
 	})
 
+	step(t, "set-image --restart comes back when the new sessions are ready", func() {
+		before := tr.session(t, jane.user)
+		r := tr.run(t, "set-image", "registry.localhost/workshop/terminal:2", "--restart", "all", "--yes")
+		after := tr.session(t, jane.user)
+		if after.UID == before.UID || !ready(after) || after.Spec.Containers[0].Image != "registry.localhost/workshop/terminal:2" {
+			t.Errorf("the same pod: %v, ready: %v, image %s\n%s", after.UID == before.UID, ready(after), after.Spec.Containers[0].Image, r.stderr)
+		}
+		jane.do(chromedp.Navigate(address))
+		jane.prompt()
+	})
+
 	step(t, "files outlive the session", func() {
 		old := tr.session(t, jane.user)
 		jane.stopSession(address)
