@@ -152,8 +152,16 @@ func seed(chromium context.Context, t *testing.T, tr *trainer, workload string, 
 		one.sees("Password:", 30*time.Second)
 		one.types(openshiftPassword)
 		one.sees("Login successful", 30*time.Second)
-		one.types("oc whoami; oc get projects; echo done")
-		one.sees("user1", 30*time.Second)
+		mine := tr.namespace + "-user1"
+		t.Cleanup(func() {
+			if err := tr.admin.CoreV1().Namespaces().Delete(context.Background(), mine, metav1.DeleteOptions{}); err != nil {
+				t.Log(err)
+			}
+		})
+		// A new project is listed a moment later.
+		one.types("clear; oc new-project " + mine + " >/dev/null; until oc get projects | grep " + mine + "; do sleep 1; done; echo as $(oc whoami)")
+		one.sees("Active", 30*time.Second)
+		one.sees("as user1", 30*time.Second)
 		one.screenshot("oc-" + tr.namespace)
 	})
 	step(t, "files last", func() {
