@@ -320,7 +320,7 @@ func TestHubWithoutVolume(t *testing.T) {
 
 // What only OpenShift has is refused before anything is written, with what does
 // the same.
-func TestWithoutOpenShift(t *testing.T) {
+func TestPlainCluster(t *testing.T) {
 	tr, _ := newTrainer(t)
 	deploy := []string{"deploy", "--terminal-image", "registry.example.com/terminal:1", "--skip-image-check"}
 	tr.fails(2, []string{"deploy terminals: the cluster has no routes", "--expose ingress"}, append(deploy, "--expose", "route")...)

@@ -126,10 +126,13 @@ func TestOpenShiftHostIsTaken(t *testing.T) {
 	elsewhere := testcluster.New(t)
 	host := "elsewhere-" + tr.Namespace + ".example.com"
 	theirs := &routev1.Route{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}, Spec: routev1.RouteSpec{Host: host, To: routev1.RouteTargetReference{Kind: "Service", Name: "nobody"}}}
-	if _, err := elsewhere.Admin.Routes.Routes(elsewhere.Namespace).Create(t.Context(), theirs, metav1.CreateOptions{}); err != nil {
+	theirs, err := elsewhere.Admin.Routes.Routes(elsewhere.Namespace).Create(t.Context(), theirs, metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	testcluster.Await(t, elsewhere.Admin.Routes.Routes(elsewhere.Namespace), "theirs", func(r *routev1.Route) bool { return len(r.Status.Ingress) > 0 })
+	// The older one gets the host, and of two from the same second either may.
+	<-time.After(time.Until(theirs.CreationTimestamp.Add(time.Second)))
 	words := []string{"its host " + host + " is taken by a route in another namespace", "HostAlreadyClaimed", "--host"}
 	tr.fails(3, words, append(deploy, "--host", host)...)
 	tr.fails(3, words, "url")
