@@ -40,6 +40,20 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an authority that this machine doesn't know", func(t *testing.T) {
+		t.Parallel()
+		asked := 0
+		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked++; asked < 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}))
+		defer server.Close()
+		err := Answers(t.Context(), server.URL+"/", new(net.Dialer).DialContext)
+		if got := text(err); !strings.Contains(got, "unknown authority") || asked != 3 {
+			t.Errorf("asked %d times, error %q", asked, got)
+		}
+	})
 	t.Run("nobody there", func(t *testing.T) {
 		server := httptest.NewServer(http.NotFoundHandler())
 		server.Close()
