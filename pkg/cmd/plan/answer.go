@@ -60,7 +60,7 @@ func checkLogin(ctx context.Context, c *factory.Cluster, spec workshop.Spec, say
 	if spec.Auth != workshop.AuthOpenShift {
 		return nil
 	}
-	say.Step("Beginning a login")
+	say.Step("Checking that attendees can log in")
 	failure, err := c.Login(ctx, spec, true)
 	if failure != nil {
 		say.Stop(failure)

@@ -323,8 +323,8 @@ func Wait(ctx context.Context, c *factory.Cluster, t rollout.Target, say *progre
 	if err := checkLogin(ctx, c, t.Spec, say); err != nil {
 		return err
 	}
-	say.Done("%s is ready", t.Spec.Name)
 	checkURL(ctx, t.Spec.URL(), say)
+	say.Done("%s is ready", t.Spec.Name)
 	return nil
 }
 
