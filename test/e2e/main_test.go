@@ -91,16 +91,7 @@ func newTrainer(t *testing.T, s *sandbox, namespace string) *trainer {
 	if _, err := s.admin.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if t.Failed() {
-			s.describe(ctx, t, namespace)
-		}
-		if err := s.admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
-			t.Log(err)
-		}
-	})
+	s.deleteAfter(t, namespace)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "trainer"}}
 	if _, err := s.admin.CoreV1().ServiceAccounts(namespace).Create(ctx, account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -139,6 +130,21 @@ func newTrainer(t *testing.T, s *sandbox, namespace string) *trainer {
 		return err
 	})
 	return &trainer{sandbox: s, namespace: namespace, kubeconfig: kubeconfig, configHome: dir}
+}
+
+// deleteAfter deletes a namespace when the test is done, and says first what is
+// in it if the test has failed.
+func (s *sandbox) deleteAfter(t *testing.T, namespace string) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if t.Failed() {
+			s.describe(ctx, t, namespace)
+		}
+		if err := s.admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
+			t.Log(err)
+		}
+	})
 }
 
 // describe logs what a person would look at after a failure.

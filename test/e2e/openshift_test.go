@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // password of the sandbox's OpenShift users user1 … user5.
@@ -32,16 +31,7 @@ func newProject(t *testing.T, s *sandbox, project, user string) *trainer {
 	ca := filepath.Join(filepath.Dir(s.env["WORKSHOP_SANDBOX_CA"]), "ca-bundle.crt")
 	tr.oc(t, "login", s.config.Host, "--certificate-authority", ca, "-u", user, "-p", openshiftPassword)
 	tr.oc(t, "new-project", project)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if t.Failed() {
-			s.describe(ctx, t, project)
-		}
-		if err := s.admin.CoreV1().Namespaces().Delete(ctx, project, metav1.DeleteOptions{}); err != nil {
-			t.Log(err)
-		}
-	})
+	s.deleteAfter(t, project)
 	return tr
 }
 
@@ -153,11 +143,7 @@ func seed(chromium context.Context, t *testing.T, tr *trainer, workload string, 
 		one.types(openshiftPassword)
 		one.sees("Login successful", 30*time.Second)
 		mine := tr.namespace + "-user1"
-		t.Cleanup(func() {
-			if err := tr.admin.CoreV1().Namespaces().Delete(context.Background(), mine, metav1.DeleteOptions{}); err != nil {
-				t.Log(err)
-			}
-		})
+		tr.deleteAfter(t, mine)
 		// A new project is listed a moment later.
 		one.types("clear; oc new-project " + mine + " >/dev/null; until oc get projects | grep " + mine + "; do sleep 1; done; echo as $(oc whoami)")
 		one.sees("Active", 30*time.Second)
