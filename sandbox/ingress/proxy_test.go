@@ -86,17 +86,29 @@ func needHAProxy(t *testing.T) {
 	}
 }
 
-// freePorts returns two ports of loopback that nobody listens on.
+// freePorts returns two ports that only a server gets which sets SO_REUSEADDR,
+// as HAProxy does, and no client: while the test runs, sockets that don't
+// listen are bound to them.
 func freePorts(t *testing.T) (int, int) {
 	t.Helper()
 	var ports [2]int
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		t.Cleanup(func() { _ = syscall.Close(fd) })
+		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Bind(fd, &syscall.SockaddrInet4{}); err != nil {
+			t.Fatal(err)
+		}
+		address, err := syscall.Getsockname(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[i] = address.(*syscall.SockaddrInet4).Port
 	}
 	return ports[0], ports[1]
 }

@@ -19,6 +19,7 @@ type Settings struct {
 	// is shown for hosts without one of their own.
 	DefaultCertificate []byte
 	// Socket is a file for HAProxy's own use, outside of its configuration.
+	// It is needed with Routes.
 	Socket string
 	// Routes is set in a cluster that has them. What isn't there is answered
 	// as OpenShift's router does.
@@ -107,8 +108,11 @@ func Render(m Model, s Settings) map[string][]byte {
 		}
 	}
 
+	// Where a Route may come that keeps its TLS, the port is shared from the
+	// beginning, as in OpenShift's router: to begin with it during a reload
+	// loses connections, whose way on is closed before they took it.
 	frontend := fmt.Sprintf(ownPort, s.HTTPSPort)
-	if len(m.Passthrough) > 0 {
+	if s.Routes {
 		var passthrough strings.Builder
 		for _, p := range sortedBy(m.Passthrough, func(p Passthrough) string { return p.Host }) {
 			fmt.Fprintln(&passthrough, p.Host, p.Backend)

@@ -135,8 +135,8 @@ func TestProxyServesRoutes(t *testing.T) {
 	}
 }
 
-// TestProxyReloadWithPassthrough: the port's being shared by and by, and then
-// no longer, costs no websocket and no request.
+// TestProxyReloadWithPassthrough: Routes that keep their TLS come and go without
+// the cost of a websocket or a request of others.
 func TestProxyReloadWithPassthrough(t *testing.T) {
 	p := newTestProxy(t)
 	p.settings.Routes, p.settings.Socket = true, p.dir+"/https.sock"
