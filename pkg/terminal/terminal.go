@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -83,6 +84,10 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
+	scrollback, err := scrollbackSize(os.Getenv)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	// The environment holds this server's token: other programs of the same user
@@ -122,20 +127,22 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 		options.Problem = "Nothing can be run in a terminal here: " + err.Error() + ". Whoever made the workshop must choose another terminal image."
 	} else {
 		logf("shell %s, home %s, working directory %s", setup.Shell.Path, setup.Home, setup.Dir)
-		options.Terminal = shell.New(func() (*exec.Cmd, error) { return setup.Command() }, reaper, logf)
+		options.Shells = shell.NewSet(shell.Config{
+			Command: func() (*exec.Cmd, error) { return setup.Command() }, Reaper: reaper, Logf: logf, Scrollback: scrollback,
+		})
 	}
 	srv, err := server.New(options)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	go start(ctx, machine, setup, reaper, options.Terminal, logf)
+	go start(ctx, machine, setup, reaper, options.Shells, logf)
 	logf("workshop-terminal %s serves %s on %s", version, config.Prefix, listener.Addr())
 	err = srv.Serve(ctx, listener)
-	if options.Terminal != nil {
-		logf("stopping: the shell is hung up")
+	if options.Shells != nil {
+		logf("stopping: what runs in shells is hung up")
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		options.Terminal.Close(ending)
+		options.Shells.Shutdown(ending)
 	}
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
@@ -155,11 +162,10 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // start runs the image's scripts, then the first shell.
-func start(ctx context.Context, machine startup.Machine, setup startup.Setup, reaper *process.Reaper, t *shell.Terminal, logf func(string, ...any)) {
-	say := func(format string, args ...any) {
-		if t != nil {
-			t.Say(format, args...)
-		}
+func start(ctx context.Context, machine startup.Machine, setup startup.Setup, reaper *process.Reaper, shells *shell.Set, logf func(string, ...any)) {
+	say := func(string, ...any) {}
+	if shells != nil {
+		say = shells.Get(shell.First).Say
 	}
 	for _, hook := range machine.Hooks() {
 		name := startup.HookName(hook)
@@ -180,11 +186,26 @@ func start(ctx context.Context, machine startup.Machine, setup startup.Setup, re
 		}
 		logf("%s is done", hook)
 	}
-	if t != nil {
-		if err := t.Start(); err != nil {
+	if shells != nil {
+		if err := shells.Get(shell.First).Start(); err != nil {
 			logf("%v", err)
 		}
 	}
+}
+
+// scrollbackSize is how much output of a shell is kept for pages that come, as
+// the workshop wants it.
+func scrollbackSize(getenv func(string) string) (int, error) {
+	const name, most = "WORKSHOP_SCROLLBACK", 64 << 20
+	text := getenv(name)
+	if text == "" {
+		return shell.DefaultScrollback, nil
+	}
+	bytes, err := strconv.Atoi(text)
+	if err != nil || bytes < shell.MinScrollback || bytes > most {
+		return 0, fmt.Errorf("%s is %q; it must be a number of bytes between %d and %d", name, text, shell.MinScrollback, most)
+	}
+	return bytes, nil
 }
 
 func workshopName(getenv func(string) string) string {

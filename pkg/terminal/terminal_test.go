@@ -135,14 +135,13 @@ func TestStart(t *testing.T) {
 		fmt.Fprintf(&log, format+"\n", args...)
 	}
 	setup := startup.Setup{Shell: startup.Shell{Path: "/bin/sh"}, Dir: root, Env: []string{"PATH=/usr/bin:/bin", "X=x"}}
-	term := shell.New(func() (*exec.Cmd, error) {
-		cmd := exec.Command("/bin/sh", "-c", "echo the shell; exec sleep 1000")
-		return cmd, nil
-	}, reaper, logf)
-	defer term.Close(context.Background())
-	page := term.Attach(wire.Hello{Client: "c", Size: wire.Size{Columns: 80, Rows: 24}},
+	shells := shell.NewSet(shell.Config{Command: func() (*exec.Cmd, error) {
+		return exec.Command("/bin/sh", "-c", "echo the shell; exec sleep 1000"), nil
+	}, Reaper: reaper, Logf: logf})
+	defer shells.Shutdown(context.Background())
+	page := shells.Get(shell.First).Attach(wire.Hello{Client: "c", Size: wire.Size{Columns: 80, Rows: 24}},
 		shell.Notify{Size: func(wire.Size) {}, State: func(wire.State) {}, Credit: func(int) {}})
-	start(t.Context(), startup.Machine{Root: root}, setup, reaper, term, logf)
+	start(t.Context(), startup.Machine{Root: root}, setup, reaper, shells, logf)
 	var shown strings.Builder
 	for !strings.Contains(shown.String(), "the shell") {
 		_, out, _, err := page.Next(t.Context(), make([]byte, 0, 4096))
@@ -159,6 +158,21 @@ func TestStart(t *testing.T) {
 	first, second := strings.Index(log.String(), "init.d/rc.local: first [31mx\n"), strings.Index(log.String(), ".workshop/setup: no disk left\n")
 	if first < 0 || second < first {
 		t.Errorf("log: %q", log.String())
+	}
+}
+
+func TestScrollbackSize(t *testing.T) {
+	for text, want := range map[string]int{
+		"": 1 << 20, "1048576": 1 << 20, "5000000": 5000000, "67108864": 64 << 20,
+		"0": 0, "-1": 0, "1048575": 0, "67108865": 0, "1Mi": 0, "much": 0, "99999999999999999999": 0,
+	} {
+		got, err := scrollbackSize(func(name string) string { return map[string]string{"WORKSHOP_SCROLLBACK": text}[name] })
+		if got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+		if err != nil && (!strings.Contains(err.Error(), "WORKSHOP_SCROLLBACK") || !strings.Contains(err.Error(), text)) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

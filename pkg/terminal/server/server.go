@@ -7,6 +7,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -25,9 +26,9 @@ type Options struct {
 	Config   hubauth.Config
 	Version  string // of the gateway
 	Workshop string // shown in the page
-	// Terminal is nil if the image has no shell; Problem then says so to the user.
-	Terminal *shell.Terminal
-	Problem  string
+	// Shells is nil if the image has no shell; Problem then says so to the user.
+	Shells  *shell.Set
+	Problem string
 	// CheckEvery is how often the users of open websockets are checked at the hub,
 	// and activity is reported to it; KeepAlive how often an open websocket carries
 	// a frame at least.
@@ -117,7 +118,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, s.prefix)
 	if !ok {
 		if r.URL.Path+"/" == s.prefix {
-			s.toPage(w)
+			s.to(w, s.Config.Prefix)
 			return
 		}
 		http.NotFound(w, r)
@@ -136,6 +137,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, http.MethodGet, s.serveSession)
 	case path == "ws":
 		s.answer(w, r, http.MethodGet, s.serveSocket)
+	case strings.HasPrefix(path, "shell/"):
+		s.answer(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
+			s.serveShellPage(w, r, strings.TrimPrefix(path, "shell/"))
+		})
+	case path == "shells" && r.Method == http.MethodPost:
+		s.serveNewShell(w, r)
+	case path == "shells":
+		s.answer(w, r, http.MethodGet, s.serveShells)
+	case strings.HasPrefix(path, "shells/"):
+		s.answer(w, r, http.MethodDelete, func(w http.ResponseWriter, r *http.Request) {
+			s.serveCloseShell(w, r, strings.TrimPrefix(path, "shells/"))
+		})
 	case path == "restart":
 		s.answer(w, r, http.MethodPost, s.serveRestart)
 	default:
@@ -188,26 +201,34 @@ func (s *Server) serveAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"version": "`+s.Version+`"}`+"\n")
 }
 
-// toPage sends the browser to the page under the hub's spelling of its path, by
+// to sends the browser to a page under the hub's spelling of its path, by
 // which its cookies go.
-func (s *Server) toPage(w http.ResponseWriter) {
-	w.Header().Set("Location", s.Config.Prefix)
+func (s *Server) to(w http.ResponseWriter, page string) {
+	w.Header().Set("Location", page)
 	w.WriteHeader(http.StatusFound)
 }
 
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	if r.URL.EscapedPath() != s.Config.Prefix {
-		s.toPage(w)
+	s.serveTerminal(w, r, s.Config.Prefix, shell.First)
+}
+
+// serveTerminal is the page, under its address, that shows a shell.
+func (s *Server) serveTerminal(w http.ResponseWriter, r *http.Request, address string, number int) {
+	if r.URL.EscapedPath() != address {
+		s.to(w, address)
 		return
 	}
 	session, err := s.gate.Admit(r)
 	switch {
 	case errors.Is(err, hubauth.ErrNoSession):
-		s.gate.Login(w, r, s.Config.Prefix)
+		s.gate.Login(w, r, address)
 	case err != nil:
 		s.refuse(w, err)
-	case s.Terminal == nil:
+	case s.Shells == nil:
 		s.notice(w, http.StatusOK, "No terminal in this image", s.Problem, "Look again")
+	case s.Shells.Get(number) == nil:
+		s.notice(w, http.StatusNotFound, fmt.Sprintf("Shell %d is closed", number),
+			"Its programs have ended; your files are where they were.", "Go to the first shell")
 	default:
 		s.html(w, http.StatusOK, s.site.Page(web.Page{
 			Workshop: s.Workshop, User: session.User().Name, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
@@ -282,30 +303,19 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// serveRestart ends the shell and starts a new one.
-func (s *Server) serveRestart(w http.ResponseWriter, r *http.Request) {
+// admitChange is [Server.admit] for requests that change something: they come
+// from the session's own page, and prove it by its CSRF token.
+func (s *Server) admitChange(w http.ResponseWriter, r *http.Request) *hubauth.Session {
 	if !s.sameOrigin(r) {
 		http.Error(w, "wrong origin", http.StatusForbidden)
-		return
+		return nil
 	}
 	session := s.admit(w, r)
-	if session == nil {
-		return
-	}
-	if !session.ValidCSRF(r) {
+	if session != nil && !session.ValidCSRF(r) {
 		http.Error(w, "the X-CSRF-Token is missing or wrong", http.StatusForbidden)
-		return
+		return nil
 	}
-	if s.Terminal == nil {
-		http.Error(w, s.Problem, http.StatusConflict)
-		return
-	}
-	if err := s.Terminal.Restart(r.Context()); err != nil {
-		s.Logf("restart the shell: %v", err)
-		http.Error(w, "the shell can't be started", http.StatusInternalServerError)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	return session
 }
 
 // sameOrigin says whether the request was made by a page of the host that the
@@ -369,7 +379,7 @@ func (s *Server) sessions() map[*hubauth.Session]bool {
 // report tells the hub that the session is in use, if anything was typed or
 // printed since the last time.
 func (s *Server) report(ctx context.Context) {
-	if s.Terminal == nil {
+	if s.Shells == nil {
 		return
 	}
 	tick := time.NewTicker(s.CheckEvery)
@@ -381,7 +391,7 @@ func (s *Server) report(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		traffic := s.Terminal.Traffic()
+		traffic := s.Shells.Traffic()
 		if traffic == reported {
 			continue
 		}

@@ -100,9 +100,9 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // gateway is a running one.
 type gateway struct {
 	*httptest.Server
-	hub  *fakeHub
-	term *shell.Terminal
-	log  *syncBuffer
+	hub    *fakeHub
+	shells *shell.Set
+	log    *syncBuffer
 }
 
 type syncBuffer struct {
@@ -136,16 +136,16 @@ func newGateway(t *testing.T, every time.Duration, change ...func(*server.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.term = shell.New(func() (*exec.Cmd, error) {
+	g.shells = shell.NewSet(shell.Config{Command: func() (*exec.Cmd, error) {
 		cmd := exec.Command("/bin/sh")
 		cmd.Env = []string{"PATH=/usr/bin:/bin", "PS1=ready> "}
 		return cmd, nil
-	}, reaper, g.log.logf)
-	if err := g.term.Start(); err != nil {
+	}, Reaper: reaper, Logf: g.log.logf})
+	if err := g.shells.Get(shell.First).Start(); err != nil {
 		t.Fatal(err)
 	}
 	options := server.Options{
-		Config: config, Version: "0.0.0", Workshop: "Basics <1>", Terminal: g.term,
+		Config: config, Version: "0.0.0", Workshop: "Basics <1>", Shells: g.shells,
 		CheckEvery: every, KeepAlive: every, Logf: g.log.logf,
 	}
 	for _, f := range change {
@@ -169,7 +169,7 @@ func newGateway(t *testing.T, every time.Duration, change ...func(*server.Option
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		g.term.Close(context.Background())
+		g.shells.Shutdown(context.Background())
 	})
 	return g
 }
@@ -251,6 +251,11 @@ func (b *browser) login(user string) answer {
 // socket opens the terminal's websocket; the status is the HTTP answer's.
 func (b *browser) socket(header http.Header) (*websocket.Conn, int) {
 	b.t.Helper()
+	return b.socketAt("ws", header)
+}
+
+func (b *browser) socketAt(path string, header http.Header) (*websocket.Conn, int) {
+	b.t.Helper()
 	h := b.head.Clone()
 	if h.Get("Origin") == "" {
 		h.Set("Origin", b.g.URL)
@@ -258,7 +263,7 @@ func (b *browser) socket(header http.Header) (*websocket.Conn, int) {
 	for name, values := range header {
 		h[name] = values
 	}
-	conn, resp, err := websocket.Dial(b.t.Context(), b.g.URL+prefix+"ws", &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(b.t.Context(), b.g.URL+prefix+path, &websocket.DialOptions{
 		HTTPClient: &http.Client{Jar: b.Jar}, HTTPHeader: h, Host: h.Get("Host")})
 	if err != nil {
 		if resp == nil {
@@ -464,7 +469,7 @@ func TestWhoComesIn(t *testing.T) {
 // TestNoTerminal: an image without a shell still has a session, which says so to
 // those who may come in.
 func TestNoTerminal(t *testing.T) {
-	g := newGateway(t, time.Hour, func(o *server.Options) { o.Terminal, o.Problem = nil, "There is <no> shell." })
+	g := newGateway(t, time.Hour, func(o *server.Options) { o.Shells, o.Problem = nil, "There is <no> shell." })
 	b := newBrowser(t, g)
 	b.login(owner)
 	a := b.get(prefix)

@@ -22,6 +22,7 @@ var (
 	errReplaced  = closing{4000, "the page has connected anew"}
 	errLoggedOut = closing{4001, "you are logged out"}
 	errForbidden = closing{4003, "you may not use this session any more"}
+	errNoShell   = closing{4004, "this shell is closed"}
 	errStopping  = closing{websocket.StatusServiceRestart, "the session is stopping"}
 	errProtocol  = closing{websocket.StatusPolicyViolation, "not a frame of this protocol"}
 )
@@ -49,11 +50,12 @@ type socket struct {
 	cancel  context.CancelCauseFunc
 
 	// What the page is still to be told. Newer news of a kind replaces older.
-	mu     sync.Mutex
-	size   *wire.Size
-	state  *wire.State
-	credit int
-	news   chan struct{}
+	mu       sync.Mutex
+	size     *wire.Size
+	state    wire.State
+	newState bool
+	credit   int
+	news     chan struct{}
 }
 
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
@@ -65,8 +67,8 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "wrong origin", http.StatusForbidden)
 		return
 	}
-	if s.Terminal == nil {
-		http.Error(w, s.Problem, http.StatusConflict)
+	terminal := s.shellOf(w, r)
+	if terminal == nil {
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
@@ -86,7 +88,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	defer func() { _ = conn.CloseNow() }() // closed by now, as a rule
 	k.conn = conn
 	conn.SetReadLimit(wire.MaxMessage)
-	err = s.converse(ctx, k)
+	err = s.converse(ctx, k, terminal)
 	var reason closing
 	if errors.As(err, &reason) {
 		_ = conn.Close(reason.code, reason.reason)
@@ -122,15 +124,21 @@ func (s *Server) closeSockets(session *hubauth.Session, why closing) {
 }
 
 // converse serves one page until it or the gateway has had enough; the error
-// says why.
-func (s *Server) converse(ctx context.Context, k *socket) error {
+// says why. The page sees the given terminal, unless it names another one.
+func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Terminal) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	hello, err := k.hello(ctx)
 	if err != nil {
 		return err
 	}
-	page := s.Terminal.Attach(hello, shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit})
+	if hello.Shell != 0 {
+		if terminal = s.Shells.Get(hello.Shell); terminal == nil {
+			return errNoShell
+		}
+	}
+	defer s.Shells.Watch(k.tellShells)()
+	page := terminal.Attach(hello, shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit})
 	var writers sync.WaitGroup
 	writers.Go(func() { cancel(k.sendOutput(ctx, page)) })
 	writers.Go(func() { cancel(k.sendNews(ctx, s.KeepAlive)) })
@@ -148,8 +156,11 @@ func (s *Server) converse(ctx context.Context, k *socket) error {
 	status := websocket.CloseStatus(err)
 	page.Detach(status != websocket.StatusNormalClosure && status != websocket.StatusGoingAway)
 	writers.Wait()
-	if errors.Is(err, shell.ErrReplaced) {
+	switch {
+	case errors.Is(err, shell.ErrReplaced):
 		return errReplaced
+	case errors.Is(err, shell.ErrClosed):
+		return errNoShell
 	}
 	return err
 }
@@ -259,15 +270,23 @@ func (k *socket) write(ctx context.Context, kind websocket.MessageType, frame []
 	return k.conn.Write(ctx, kind, frame)
 }
 
-func (k *socket) tellSize(s wire.Size)   { k.tell(func() { k.size = &s }) }
-func (k *socket) tellState(s wire.State) { k.tell(func() { k.state = &s }) }
-func (k *socket) tellCredit(n int)       { k.tell(func() { k.credit += n }) }
+func (k *socket) tellSize(s wire.Size) { k.tell(func() { k.size = &s }) }
+func (k *socket) tellCredit(bytes int) { k.tell(func() { k.credit += bytes }) }
+func (k *socket) tellState(s wire.State) {
+	k.tell(func() {
+		s.Shells = k.state.Shells
+		k.state, k.newState = s, true
+	})
+}
+func (k *socket) tellShells(all []wire.Shell) {
+	k.tell(func() { k.state.Shells, k.newState = all, true })
+}
 
 func (k *socket) tell(change func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	change()
-	if k.size == nil && k.state == nil && k.credit < wire.InputCredit {
+	if k.size == nil && !k.newState && k.credit < wire.InputCredit {
 		return
 	}
 	select {
@@ -279,8 +298,8 @@ func (k *socket) tell(change func()) {
 func (k *socket) takeNews() (frames [][]byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.state != nil {
-		frames = append(frames, wire.AppendState(nil, *k.state))
+	if k.newState {
+		frames = append(frames, wire.AppendState(nil, k.state))
 	}
 	if k.size != nil {
 		frames = append(frames, wire.AppendSize(nil, *k.size))
@@ -289,6 +308,6 @@ func (k *socket) takeNews() (frames [][]byte) {
 		frames = append(frames, wire.AppendCredit(nil, uint32(k.credit)))
 		k.credit = 0
 	}
-	k.size, k.state = nil, nil
+	k.size, k.newState = nil, false
 	return frames
 }

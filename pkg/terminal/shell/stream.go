@@ -15,16 +15,24 @@ import (
 )
 
 const (
-	// scrollback is how much output outlives its display, in bytes.
-	scrollback = 1 << 20
+	// MinScrollback is the least output that can be kept, in bytes: what is under
+	// way to a page must be, with room for more.
+	MinScrollback = 2 * wire.Window
+	// DefaultScrollback is how much output outlives its display, in bytes.
+	DefaultScrollback = 1 << 20
 	// graceOfLost is how long output waits for a page whose connection broke.
 	graceOfLost = time.Minute
 	// gathered is how much output is worth a message of its own, in bytes.
 	gathered = 32 << 10
 )
 
-// ErrReplaced ends a client whose page has connected anew.
-var ErrReplaced = errors.New("the page has connected anew")
+// The reasons for which a page gets no more output.
+var (
+	// ErrReplaced: it has connected anew.
+	ErrReplaced = errors.New("the page has connected anew")
+	// ErrClosed: the terminal is closed.
+	ErrClosed = errors.New("the terminal is closed")
+)
 
 // stream is the terminal's output: one sequence of bytes, the newest of them
 // kept, and the pages that read it, each at its own pace.
@@ -48,8 +56,15 @@ type stream struct {
 	rushing bool // output waits for nobody
 }
 
-func newStream() *stream {
-	s := &stream{id: rand.Text(), ring: newRing(scrollback), readers: map[string]*Reader{}}
+func newStream(scrollback int) *stream {
+	if scrollback == 0 {
+		scrollback = DefaultScrollback
+	}
+	limit := MinScrollback
+	for limit < scrollback {
+		limit *= 2
+	}
+	s := &stream{id: rand.Text(), ring: newRing(limit), readers: map[string]*Reader{}}
 	s.room.L = &s.mu
 	return s
 }
@@ -82,6 +97,9 @@ func (s *stream) attach(name, id string, offset uint64) *Reader {
 		old.leave()
 	}
 	s.readers[name] = r
+	if s.closed {
+		r.leave()
+	}
 	r.poke()
 	s.room.Broadcast()
 	return r
@@ -109,7 +127,7 @@ func (s *stream) waitForRoom() error {
 		s.room.Wait()
 	}
 	if s.closed {
-		return errors.New("the terminal is closed")
+		return ErrClosed
 	}
 	return nil
 }
@@ -231,14 +249,18 @@ func (r *Reader) welcome() wire.Welcome {
 
 // Next waits for output and appends it to buf, at most until its capacity. If
 // the page must start anew first, anew says from where, and nothing is
-// appended. The error is [ErrReplaced] or the context's.
+// appended. The error is [ErrReplaced], [ErrClosed] or the context's.
 func (r *Reader) Next(ctx context.Context, buf []byte) (offset uint64, out []byte, anew *wire.Welcome, err error) {
 	s := r.stream
 	for {
 		s.mu.Lock()
 		if r.gone {
+			err := ErrReplaced
+			if s.closed {
+				err = ErrClosed
+			}
 			s.mu.Unlock()
-			return 0, nil, nil, ErrReplaced
+			return 0, nil, nil, err
 		}
 		if r.sent < s.ring.start {
 			s.startAnew(r)

@@ -53,7 +53,7 @@ func TestRing(t *testing.T) {
 }
 
 func TestRingIsSmallWhileQuiet(t *testing.T) {
-	r := newRing(scrollback)
+	r := newRing(DefaultScrollback)
 	r.write([]byte("$ "), nil)
 	if len(r.buf) > firstRing {
 		t.Errorf("%d bytes for two", len(r.buf))
@@ -113,7 +113,7 @@ func (p *page) welcome(w wire.Welcome) {
 // and gets none twice, although the program prints much more than is kept.
 func TestCutAnywhere(t *testing.T) {
 	all := noise(30 << 20)
-	s := newStream()
+	s := newStream(0)
 	p := &page{name: "p"}
 	w := s.attach("p", "", 0) // the page is there before the first byte
 	p.welcome(w.Welcome())
@@ -144,7 +144,7 @@ func TestCutAnywhere(t *testing.T) {
 }
 
 func TestFlowControl(t *testing.T) {
-	const much = 3 * scrollback
+	const much = 3 * DefaultScrollback
 	fill := func(s *stream) (written int) {
 		for written < much && !s.allBehind() {
 			s.write(make([]byte, 4096))
@@ -153,19 +153,19 @@ func TestFlowControl(t *testing.T) {
 		return written
 	}
 	t.Run("runs free without pages", func(t *testing.T) {
-		if n := fill(newStream()); n < much {
+		if n := fill(newStream(0)); n < much {
 			t.Errorf("stops after %d", n)
 		}
 	})
 	t.Run("waits for the only page", func(t *testing.T) {
-		s := newStream()
+		s := newStream(0)
 		s.attach("a", "", 0)
 		if n := fill(s); n != wire.Window {
 			t.Errorf("stops after %d, want %d", n, wire.Window)
 		}
 	})
 	t.Run("the fastest page sets the pace", func(t *testing.T) {
-		s := newStream()
+		s := newStream(0)
 		s.attach("asleep", "", 0)
 		awake := s.attach("awake", "", 0)
 		n := 0
@@ -186,10 +186,10 @@ func TestFlowControl(t *testing.T) {
 		}
 	})
 	t.Run("sends no page more than the window ahead", func(t *testing.T) {
-		s := newStream()
+		s := newStream(0)
 		s.attach("a", "", 0)
 		fast := s.attach("b", "", 0)
-		s.write(make([]byte, scrollback))
+		s.write(make([]byte, DefaultScrollback))
 		sent := 0
 		for sent < wire.Window {
 			_, out, _, err := fast.Next(t.Context(), make([]byte, 0, wire.MaxOutput))
@@ -206,7 +206,7 @@ func TestFlowControl(t *testing.T) {
 		}
 	})
 	t.Run("refuses acknowledgements of what was not sent", func(t *testing.T) {
-		s := newStream()
+		s := newStream(0)
 		r := s.attach("a", "", 0)
 		s.write([]byte("x"))
 		if err := r.Ack(1); err == nil {
@@ -218,7 +218,7 @@ func TestFlowControl(t *testing.T) {
 // TestLostPageIsWaitedFor: for a minute, in a bubble of fake time.
 func TestLostPageIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStream()
+		s := newStream(0)
 		s.attach("a", "", 0).Detach(true)
 		s.write(make([]byte, wire.Window))
 		room := make(chan error, 1)
@@ -236,12 +236,12 @@ func TestLostPageIsWaitedFor(t *testing.T) {
 }
 
 func TestSleepingPageStartsAnew(t *testing.T) {
-	s := newStream()
+	s := newStream(0)
 	r := s.attach("a", "", 0)
 	r.Welcome()
 	s.write([]byte("\x1b[?1049h\x1b[?2004h"))
 	line := strings.Repeat("x", 99) + "\n"
-	for range 2 * scrollback / len(line) {
+	for range 2 * DefaultScrollback / len(line) {
 		s.write([]byte(line))
 	}
 	_, _, anew, err := r.Next(t.Context(), make([]byte, 0, 1000))
@@ -258,7 +258,7 @@ func TestSleepingPageStartsAnew(t *testing.T) {
 }
 
 func TestNewerConnectionReplacesOlder(t *testing.T) {
-	s := newStream()
+	s := newStream(0)
 	old := s.attach("a", "", 0)
 	s.attach("a", s.id, 0)
 	if _, _, _, err := old.Next(t.Context(), nil); !errors.Is(err, ErrReplaced) {

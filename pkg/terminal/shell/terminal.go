@@ -50,18 +50,33 @@ const (
 // is), mouse reports, hidden cursor, colours.
 const softReset = "\x1b[?47l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[!p\x1b[0m"
 
+// Config is what a terminal needs.
+type Config struct {
+	// Command makes the shell's command anew at each start.
+	Command func() (*exec.Cmd, error)
+	Reaper  *process.Reaper
+	Logf    func(format string, args ...any)
+	// Scrollback is how much output is kept for pages that come, in bytes, at
+	// least [MinScrollback]; it is rounded up to a power of two. 0:
+	// [DefaultScrollback].
+	Scrollback int
+}
+
 // Terminal is a shell, the terminal it runs on, and the pages that show it.
 type Terminal struct {
-	command func() (*exec.Cmd, error)
-	reaper  *process.Reaper
-	logf    func(format string, args ...any)
-	stream  *stream
+	Config
+	stream *stream
+	// changed is called when title or state have, exited when the shell has ended
+	// because it wanted to. Neither may take a terminal's lock; nil for those
+	// outside of a set.
+	changed, exited func()
 
 	// output and input count what passed, for the report of activity.
 	output, input atomic.Uint64
 
 	mu      sync.Mutex
 	state   string
+	title   title
 	size    wire.Size
 	pages   map[*Page]bool
 	active  *Page // whose size counts
@@ -71,9 +86,10 @@ type Terminal struct {
 
 // run is one life of the shell.
 type run struct {
-	tty  *os.File
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the shell is gone and its output is in the stream
+	tty    *os.File
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when the shell is gone and its output is in the stream
+	hungUp atomic.Bool   // it ends because we want it
 
 	queue struct {
 		sync.Mutex
@@ -89,11 +105,10 @@ type item struct {
 	data []byte
 }
 
-// New makes a terminal whose shell is started by Start. command makes the
-// shell's command anew at each start.
-func New(command func() (*exec.Cmd, error), reaper *process.Reaper, logf func(string, ...any)) *Terminal {
+// New makes a terminal whose shell is started by Start.
+func New(c Config) *Terminal {
 	return &Terminal{
-		command: command, reaper: reaper, logf: logf, stream: newStream(),
+		Config: c, stream: newStream(c.Scrollback), changed: func() {}, exited: func() {},
 		state: Starting, size: wire.Size{Columns: 80, Rows: 24}, pages: map[*Page]bool{},
 	}
 }
@@ -211,7 +226,7 @@ func (t *Terminal) start() error {
 	t.setState(Running)
 	exited := make(chan error, 1)
 	go func() {
-		exited <- t.reaper.Wait(r.cmd)
+		exited <- t.Reaper.Wait(r.cmd)
 		// A program that outlives the shell may hold the terminal for ever.
 		_ = r.tty.SetReadDeadline(time.Now().Add(drainTime))
 	}()
@@ -221,14 +236,14 @@ func (t *Terminal) start() error {
 }
 
 func (t *Terminal) spawn() (*run, error) {
-	cmd, err := t.command()
+	cmd, err := t.Command()
 	if err != nil {
 		return nil, err
 	}
 	r := &run{cmd: cmd, done: make(chan struct{})}
 	r.queue.L = &r.queue.Mutex
 	var tty *os.File
-	_, err = t.reaper.Start(func() (*os.Process, error) {
+	_, err = t.Reaper.Start(func() (*os.Process, error) {
 		tty, err = pty.StartWithSize(cmd, &pty.Winsize{Cols: t.size.Columns, Rows: t.size.Rows})
 		return cmd.Process, err
 	})
@@ -241,7 +256,7 @@ func (t *Terminal) spawn() (*run, error) {
 	}
 	if r.tty, err = pollable(tty); err != nil {
 		_ = cmd.Process.Kill()
-		go func() { _ = t.reaper.Wait(cmd) }()
+		go func() { _ = t.Reaper.Wait(cmd) }()
 		return nil, err
 	}
 	return r, nil
@@ -266,6 +281,7 @@ func (t *Terminal) setState(s string) {
 	for p := range t.pages {
 		p.notify.State(wire.State{Shell: s})
 	}
+	t.changed()
 }
 
 // copyOut brings the terminal's output into the stream until the shell ends.
@@ -276,6 +292,7 @@ func (t *Terminal) copyOut(r *run, exited <-chan error) {
 		if n > 0 {
 			t.output.Add(uint64(n))
 			t.stream.write(buf[:n])
+			t.follow(buf[:n])
 		}
 		if err != nil {
 			break
@@ -284,18 +301,34 @@ func (t *Terminal) copyOut(r *run, exited <-chan error) {
 	r.endQueue()
 	r.tty.Close() // whoever still prints there gets an error
 	err := <-exited
+	var exit *exec.ExitError
+	if (err == nil || errors.As(err, &exit) && exit.Exited()) && !r.hungUp.Load() {
+		// Not now: this is what closing waits for.
+		defer func() { go t.exited() }()
+	}
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running = nil
+	t.title = title{}
 	t.stream.rush(false)
-	t.logf("shell %d ended: %s", r.cmd.Process.Pid, outcome(err))
+	t.Logf("shell %d ended: %s", r.cmd.Process.Pid, outcome(err))
 	t.stream.write([]byte(softReset))
 	if !t.closed {
 		t.Say("[The shell has ended: %s. Press Enter for a new one.]", outcome(err))
 	}
 	t.setState(Ended)
 	close(r.done)
+}
+
+// follow looks for a new title in output.
+func (t *Terminal) follow(p []byte) {
+	t.mu.Lock()
+	changed := t.title.feed(p)
+	t.mu.Unlock()
+	if changed {
+		t.changed()
+	}
 }
 
 // read reads the terminal. The end is an error: EIO when no program holds the
@@ -358,6 +391,7 @@ func (t *Terminal) Close(ctx context.Context) {
 // shell's session gets SIGHUP. A shell that stays is killed after a second;
 // what asked to survive (nohup) survives a restart of the shell.
 func (t *Terminal) hangUp(ctx context.Context, r *run) {
+	r.hungUp.Store(true)
 	t.stream.rush(true) // the last output shall not wait for a page that sleeps
 	shell := r.cmd.Process.Pid
 	for _, group := range process.GroupsOfSession(shell) {

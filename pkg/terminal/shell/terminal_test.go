@@ -89,16 +89,21 @@ func newTerminal(t *testing.T, script string) *shell.Terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := shell.New(func() (*exec.Cmd, error) {
+	term := shell.New(shell.Config{Command: sh(script), Reaper: reaper, Logf: t.Logf})
+	t.Cleanup(func() { term.Close(context.Background()) })
+	return term
+}
+
+// sh is a shell, interactive or with a script.
+func sh(script string) func() (*exec.Cmd, error) {
+	return func() (*exec.Cmd, error) {
 		cmd := exec.Command("/bin/sh")
 		if script != "" {
 			cmd.Args = append(cmd.Args, "-c", script)
 		}
 		cmd.Env = []string{"PATH=/usr/bin:/bin", "PS1=ready> ", "TERM=xterm"}
 		return cmd, nil
-	}, reaper, t.Logf)
-	t.Cleanup(func() { term.Close(context.Background()) })
-	return term
+	}
 }
 
 var usual = wire.Size{Columns: 80, Rows: 24}
@@ -229,7 +234,8 @@ func TestNoShell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := shell.New(func() (*exec.Cmd, error) { return exec.Command("/nowhere/sh"), nil }, reaper, t.Logf)
+	term := shell.New(shell.Config{
+		Command: func() (*exec.Cmd, error) { return exec.Command("/nowhere/sh"), nil }, Reaper: reaper, Logf: t.Logf})
 	a := view(t, term, "a", usual)
 	if err := term.Start(); err == nil {
 		t.Error("no error")
@@ -259,7 +265,7 @@ func TestCloseReturns(t *testing.T) {
 }
 
 func ExampleTerminal_Say() {
-	term := shell.New(nil, nil, func(string, ...any) {})
+	term := shell.New(shell.Config{})
 	page := term.Attach(wire.Hello{Client: "c", Size: usual}, shell.Notify{Size: func(wire.Size) {}, State: func(wire.State) {}})
 	term.Say("[%s]", "hello")
 	_, out, _, _ := page.Next(context.Background(), make([]byte, 0, 100))

@@ -88,10 +88,11 @@ func setDefault(env map[string]string, name, value string) {
 
 // environ is the image's environment: ours without what is the gateway's own.
 func (m Machine) environ() map[string]string {
+	own := []string{"JPY_API_TOKEN", "WORKSHOP_SCROLLBACK"}
 	env := map[string]string{}
 	for _, e := range m.Environ {
 		name, value, ok := strings.Cut(e, "=")
-		if ok && name != "" && !strings.HasPrefix(name, "JUPYTERHUB_") && name != "JPY_API_TOKEN" {
+		if ok && name != "" && !strings.HasPrefix(name, "JUPYTERHUB_") && !slices.Contains(own, name) {
 			env[name] = value
 		}
 	}

@@ -89,6 +89,9 @@ type Hello struct {
 	// A page without output yet leaves them empty.
 	Stream string `json:"stream,omitempty"`
 	Offset uint64 `json:"offset,omitempty"`
+	// Shell is the number of the shell, 1 where there is none. The websocket's
+	// address names it as well.
+	Shell int `json:"shell,omitempty"`
 	Size
 }
 
@@ -104,10 +107,21 @@ type Welcome struct {
 	Preamble string `json:"preamble,omitempty"`
 }
 
-// State says how the shell is.
+// State says how the shells are.
 type State struct {
-	// Shell is one of "starting", "running", "ended".
+	// Shell is how the page's own is: "starting", "running" or "ended".
 	Shell string `json:"shell"`
+	// Shells are all of the session's.
+	Shells []Shell `json:"shells,omitempty"`
+}
+
+// Shell is one of the session's shells.
+type Shell struct {
+	Number int `json:"number"`
+	// Title is what its programs call their window.
+	Title string `json:"title,omitempty"`
+	// State is as in [State].
+	State string `json:"state"`
 }
 
 // Message is a frame from a page. Which of the fields counts is for Kind to say.
