@@ -57,10 +57,8 @@ packages: # Install the Debian packages that the sandbox and the tests need
 	fi
 
 .PHONY: test
-test: packages build unit integration e2e ## Run the tests (installs what it needs; root)
+test: packages build unit integration e2e test-openshift ## Run the tests (installs what it needs; root)
 
-# Not part of `make test` yet: it compiles OpenShift's servers, and a walk of its
-# own with a browser still fails now and then.
 .PHONY: test-openshift
 test-openshift: packages build integration-openshift e2e-openshift ## Run the tests on OpenShift's API, login and routes (root)
 

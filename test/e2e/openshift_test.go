@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // password of the sandbox's OpenShift users user1 … user5.
@@ -219,6 +222,75 @@ func seed(chromium context.Context, t *testing.T, tr *trainer, workload string, 
 			return nil
 		})
 	})
+}
+
+// TestOpenShiftDemanding: a project with a quota on everything that a workshop
+// makes and with limits for its containers, an image that needs a login, and a
+// proxy that the attendees' programs are to use, and nothing else.
+func TestOpenShiftDemanding(t *testing.T) {
+	s := newSandbox(t)
+	chromium := newChromium(t, s)
+	tr := newProject(t, s, "demanding", "user1")
+	hard := corev1.ResourceList{}
+	for name, most := range map[corev1.ResourceName]string{
+		"requests.cpu": "1", "requests.memory": "2Gi", "limits.cpu": "8", "limits.memory": "4Gi",
+		"requests.storage": "5Gi", "secrets": "20", "configmaps": "10", "persistentvolumeclaims": "3", "pods": "6", "services": "4",
+	} {
+		hard[name] = resource.MustParse(most)
+	}
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "team"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}
+	if _, err := tr.admin.CoreV1().ResourceQuotas(tr.namespace).Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	limits := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "team"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+		Type: corev1.LimitTypeContainer,
+		Min:  corev1.ResourceList{"cpu": resource.MustParse("10m"), "memory": resource.MustParse("32Mi")},
+		Max:  corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse("1Gi")},
+	}}}}
+	if _, err := tr.admin.CoreV1().LimitRanges(tr.namespace).Create(t.Context(), limits, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const image = "private.localhost/workshop/terminal:1"
+	if r := tr.try(t, "deploy", "--terminal-image", image); r.code != 3 || contains(r.stderr, "--pull-secret") != nil {
+		t.Errorf("without the pull secret: exit code %d, want 3, and the flag to name it with", r.code)
+	}
+	tr.oc(t, "create", "secret", "docker-registry", "registry", "--docker-server=private.localhost", "--docker-username=trainer", "--docker-password=private-registry")
+
+	domain := tr.env["WORKSHOPCTL_DOMAIN"]
+	address := "https://terminals-" + tr.namespace + "." + domain + "/"
+	file := filepath.Join(t.TempDir(), "workshop.yaml")
+	// Nobody answers at the proxy's address: whoever went there would fail.
+	spec := fmt.Sprintf(`apiVersion: workshopctl.io/v1alpha1
+kind: Workshop
+name: terminals
+terminalImage: %s
+pullSecret: registry
+host: terminals-%s.%s
+proxy:
+  httpProxy: http://proxy.invalid:3128
+  httpsProxy: http://proxy.invalid:3128
+`, image, tr.namespace, domain)
+	if err := os.WriteFile(file, []byte(spec), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tr.run(t, "deploy", "--filename", file).stdout; got != address+"\n" {
+		t.Errorf("deploy prints %q, want %q", got, address)
+	}
+	a := newAttendee(chromium, t, "user2", address)
+	a.openshiftLogin(openshiftPassword)
+	a.prompt()
+	if got := tr.session(t, "user2").Spec.Containers[0].Image; got != image {
+		t.Errorf("the session runs %s, want %s", got, image)
+	}
+	// What is outside goes by the proxy, the cluster itself doesn't.
+	a.types("curl -s https://example.com/ || echo outside $?; curl -sko /dev/null -w 'inside %{http_code}\\n' https://kubernetes.default.svc/version")
+	a.sees("outside 5", 30*time.Second) // curl's status for a proxy whose name isn't known
+	a.sees("inside 200", 30*time.Second)
+	for _, p := range tr.pods(t, "") {
+		if scc := p.Annotations["openshift.io/scc"]; scc != "restricted-v2" {
+			t.Errorf("pod %s runs under %q", p.Name, scc)
+		}
+	}
 }
 
 // again stops the attendee's session and starts a new one.
