@@ -108,6 +108,19 @@ e2e-openshift: packages build ## The same on OpenShift's API, login and routes (
 bench: ## Benchmarks; figures are ratios against a peer of the same run
 	go test -run '^$$' -bench . -benchmem ./...
 
+# The peer, at the versions of its requirements.txt, outside of the checkout.
+TERMINADO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workshopctl-test/terminado-$(firstword $(shell cksum <test/terminalbench/requirements.txt))
+
+.PHONY: bench-terminal
+bench-terminal: $(TERMINADO)/complete ## The terminal against terminado and a bare pty: make bench-terminal ARGS='-rounds 9'
+	go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/workshop-terminal
+	go run ./test/terminalbench -gateway bin/workshop-terminal -python $(TERMINADO)/bin/python $(ARGS)
+
+$(TERMINADO)/complete: test/terminalbench/requirements.txt
+	python3 -m venv --clear $(TERMINADO)
+	$(TERMINADO)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
 .PHONY: lint
 lint: bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check the code's rules: style, import arrows, formatting
 	bin/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
