@@ -226,6 +226,8 @@ s.image_pull_secrets = session["imagePullSecrets"]
 s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
 s.port = 10080
 s.environment = {key: literal(value) for key, value in session["env"].items()} | {"WORKSHOP_NAME": name}
+if env.get("UPLOAD_LIMIT"):
+    s.environment["WORKSHOP_UPLOAD_LIMIT"] = env["UPLOAD_LIMIT"]
 s.extra_container_config = {
     # Not s.cmd, which would become the arguments of the image's own entrypoint.
     "command": [f"{tools}/workshop-terminal", "serve"],

@@ -41,6 +41,7 @@ func parameters(in Input) (map[string]string, error) {
 		"CPU_LIMIT":        s.Resources.CPULimit,
 		"CPU_REQUEST":      s.Resources.CPURequest,
 		"IDLE_TIMEOUT":     strconv.FormatInt(s.IdleTimeout.Seconds(), 10),
+		"UPLOAD_LIMIT":     bytes(s.UploadLimit),
 		"HUB_VOLUME_SIZE":  s.HubStorageSize,
 	}
 	if zero(s.Storage.Size) { // "0Gi" is a way to write it that the hub needn't know
@@ -130,6 +131,16 @@ func readable(random io.Reader, groups int) (string, error) {
 // unexpanded protects a value of an environment variable from Kubernetes,
 // which fills in $(OTHER) ones.
 func unexpanded(value string) string { return strings.ReplaceAll(value, "$", "$$") }
+
+// bytes is a quantity as a plain number; 0 for what is none, which Validate
+// tells of.
+func bytes(quantity string) string {
+	q, err := resource.ParseQuantity(quantity)
+	if err != nil {
+		return "0"
+	}
+	return strconv.FormatInt(q.Value(), 10)
+}
 
 // zero tells whether a quantity, which may be written in many ways, is none.
 func zero(quantity string) bool {

@@ -109,11 +109,17 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	}
 	go reaper.Run(ctx)
 
+	uploads, err := uploadLimit(os.Getenv)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	options := server.Options{
+		Files:  server.Files{Root: startup.AppRoot, Limit: uploads},
 		Config: config, Version: version, Workshop: workshopName(os.Getenv), CheckEvery: *every, KeepAlive: *keepAlive, Logf: logf,
 	}
 	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
 	setup, err := machine.Look(config.User)
+	options.Files.Home = setup.Home
 	if untrusted := machine.Trust(&setup); untrusted != nil {
 		logf("%v", untrusted)
 	}
@@ -204,6 +210,23 @@ func scrollbackSize(getenv func(string) string) (int, error) {
 	bytes, err := strconv.Atoi(text)
 	if err != nil || bytes < shell.MinScrollback || bytes > most {
 		return 0, fmt.Errorf("%s is %q; it must be a number of bytes between %d and %d", name, text, shell.MinScrollback, most)
+	}
+	return bytes, nil
+}
+
+// defaultUploadLimit is the size of uploads where the hub says nothing of it.
+const defaultUploadLimit = 100 << 20
+
+// uploadLimit is how many bytes a file may have that is uploaded; 0: none may be.
+func uploadLimit(getenv func(string) string) (int64, error) {
+	const name = "WORKSHOP_UPLOAD_LIMIT"
+	text := getenv(name)
+	if text == "" {
+		return defaultUploadLimit, nil
+	}
+	bytes, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || bytes < 0 {
+		return 0, fmt.Errorf("%s is %q; it must be a number of bytes", name, text)
 	}
 	return bytes, nil
 }

@@ -191,3 +191,12 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+func TestUploadLimit(t *testing.T) {
+	for text, want := range map[string]int64{"": 100 << 20, "0": 0, "1048576": 1 << 20, "-1": -1, "1Mi": -1} {
+		got, err := uploadLimit(func(name string) string { return map[string]string{"WORKSHOP_UPLOAD_LIMIT": text}[name] })
+		if (err != nil) != (want < 0) || err == nil && got != want {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+}

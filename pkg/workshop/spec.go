@@ -139,6 +139,9 @@ type Spec struct {
 	// IdleTimeout is how long a session may be idle before it is stopped
 	// ("2h", "45m"); "0" means for ever. Its volume stays.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// UploadLimit is the size of the largest file that attendees can upload, as
+	// a Kubernetes quantity; "0" switches uploads off.
+	UploadLimit string `json:"uploadLimit,omitempty"`
 	// Env are environment variables of the session's container.
 	Env map[string]string `json:"env,omitempty"`
 
@@ -229,6 +232,7 @@ const (
 	DefaultCPURequest     = "50m"
 	DefaultCPULimit       = "1"
 	DefaultIdleTimeout    = Duration("2h")
+	DefaultUploadLimit    = "100Mi"
 )
 
 // Images are the image names of a release, used where a Spec names none.
@@ -269,5 +273,6 @@ func (s Spec) WithDefaults(images Images) Spec {
 	fill(&s.Resources.CPURequest, DefaultCPURequest)
 	fill(&s.Resources.CPULimit, DefaultCPULimit)
 	fill((*string)(&s.IdleTimeout), string(DefaultIdleTimeout))
+	fill(&s.UploadLimit, DefaultUploadLimit)
 	return s
 }

@@ -46,6 +46,7 @@ func TestValidateNamesFieldAndRemedy(t *testing.T) {
 		"request > limit":  {func(s *workshop.Spec) { s.Resources.MemoryRequest = "1Gi" }, `is more than resources.memoryLimit "512Mi"`},
 		"idle":             {func(s *workshop.Spec) { s.IdleTimeout = "2 hours" }, `idleTimeout "2 hours" is no duration; write it like "2h"`},
 		"idle too short":   {func(s *workshop.Spec) { s.IdleTimeout = "5s" }, "use at least 1m30s, or 0 for never"},
+		"upload limit":     {func(s *workshop.Spec) { s.UploadLimit = "100 MB" }, `uploadLimit "100 MB" is no quantity`},
 		"env name":         {func(s *workshop.Spec) { s.Env = map[string]string{"1A": ""} }, `env "1A" is no name of an environment variable`},
 		"env of the hub":   {func(s *workshop.Spec) { s.Env = map[string]string{"JUPYTERHUB_USER": ""} }, "is set by the hub"},
 		"expose":           {func(s *workshop.Spec) { s.Expose = "nodeport" }, `expose "nodeport" is unknown; choose one of route, ingress, none`},

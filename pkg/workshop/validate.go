@@ -140,6 +140,7 @@ func (s Spec) Validate() error {
 	case d != 0 && d < minIdleTimeout:
 		v.fail("idleTimeout", string(s.IdleTimeout), fmt.Sprintf("is too short; use at least %s, or 0 for never", minIdleTimeout))
 	}
+	v.quantity("uploadLimit", s.UploadLimit, true)
 	for name := range s.Env {
 		switch {
 		case !envName.MatchString(name):

@@ -56,6 +56,7 @@ func settings() []setting {
 		{flag: "cpu-request", field: "resources.cpuRequest", usage: "`CPU` that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},
 		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "`CPU` that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
 		{flag: "idle-timeout", field: "idleTimeout", usage: "`TIME` after which an idle session is stopped, its volume stays; 0 for never (default " + string(workshop.DefaultIdleTimeout) + ")", set: func(s *workshop.Spec, v string) { s.IdleTimeout = workshop.Duration(v) }},
+		{flag: "upload-limit", field: "uploadLimit", usage: "`SIZE` of the largest file that attendees can upload; 0 switches uploads off (default " + workshop.DefaultUploadLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.UploadLimit })},
 
 		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: `route|ingress|none` (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
 		{flag: flagHost, field: "host", usage: "`NAME[:PORT]` that browsers use (default of a route what the cluster assigns, of an ingress NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: setHost},

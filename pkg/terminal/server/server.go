@@ -29,6 +29,7 @@ type Options struct {
 	// Shells is nil if the image has no shell; Problem then says so to the user.
 	Shells  *shell.Set
 	Problem string
+	Files   Files
 	// CheckEvery is how often the users of open websockets are checked at the hub,
 	// and activity is reported to it; KeepAlive how often an open websocket carries
 	// a frame at least.
@@ -43,6 +44,8 @@ type Server struct {
 	gate   *hubauth.Gate
 	site   *web.Site
 	prefix string // decoded
+	// transfers has a token for each upload and download.
+	transfers chan struct{}
 
 	mu         sync.Mutex
 	hubVersion string
@@ -62,7 +65,7 @@ func New(o Options) (*Server, error) {
 	hub := hubauth.NewHub(o.Config)
 	return &Server{
 		Options: o, hub: hub, gate: hubauth.NewGate(o.Config, hub), site: web.NewSite(), prefix: prefix,
-		sockets: map[*socket]bool{},
+		sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
 	}, nil
 }
 
@@ -151,6 +154,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	case path == "restart":
 		s.answer(w, r, http.MethodPost, s.serveRestart)
+	case path == "files":
+		s.answer(w, r, http.MethodGet, s.serveWhere)
+	case strings.HasPrefix(path, "files/"):
+		s.serveFiles(w, r, strings.TrimPrefix(path, "files/"))
 	default:
 		// The hub may have sent the user on to a page of another server.
 		s.answer(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
