@@ -238,7 +238,7 @@ func (s *Server) serveTerminal(w http.ResponseWriter, r *http.Request, address s
 			"Its programs have ended; your files are where they were.", "Go to the first shell")
 	default:
 		s.html(w, http.StatusOK, s.site.Page(web.Page{
-			Workshop: s.Workshop, User: session.User().Name, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
+			Workshop: s.Workshop, User: session.User().Name, Prefix: s.Config.Prefix, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
 		}))
 	}
 }

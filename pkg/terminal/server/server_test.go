@@ -640,7 +640,7 @@ func TestPaths(t *testing.T) {
 	if a.status != http.StatusFound || a.header.Get("Location") != prefix {
 		t.Errorf("page without the slash: %d to %q", a.status, a.header.Get("Location"))
 	}
-	for _, path := range []string{"/", "/user/", "/user/mallory/", prefix + "nothing", prefix + "assets/", prefix + "assets/0/terminal.js"} {
+	for _, path := range []string{"/", "/user/", "/user/mallory/", prefix + "nothing", prefix + "assets/", prefix + "assets/0/main.js"} {
 		want(t, path, b.get(path).status, http.StatusNotFound)
 	}
 }
@@ -650,9 +650,9 @@ func TestAssets(t *testing.T) {
 	b := newBrowser(t, g)
 	b.login(owner)
 	page := b.get(prefix).body
-	found := regexp.MustCompile(`"(assets/[^"]+)"`).FindAllStringSubmatch(page, -1)
-	if len(found) != 4 {
-		t.Fatalf("assets %v; with the page they should be five requests", found)
+	found := regexp.MustCompile(`"`+prefix+`(assets/[^"]+)"`).FindAllStringSubmatch(page, -1)
+	if len(found) != 2 {
+		t.Fatalf("assets %v; with the page and the websocket they should be four requests", found)
 	}
 	for _, f := range found {
 		plain := b.do(http.MethodGet, prefix+f[1], http.Header{"Accept-Encoding": {"identity"}})

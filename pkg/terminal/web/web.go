@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package web holds what the browser gets: the page, its script and style, and
-// xterm.js (vendored/README.md says from where).
+// Package web holds what the browser gets: the pages, and in dist their script
+// and style, bundled of the modules in page and of xterm.js in vendored
+// (vendored/README.md says from where). After a change in page or vendored,
+// `go generate ./pkg/terminal/web` makes dist anew.
 package web
+
+//go:generate go run ./bundle
 
 import (
 	"bytes"
@@ -12,49 +16,39 @@ import (
 	"encoding/hex"
 	"html"
 	"io"
+	"io/fs"
 	"net/http"
+	"path"
 	"strings"
-	"sync"
 )
 
-//go:embed assets vendored/*.gz vendored/*.mjs vendored/*.css vendored/*.LICENSE
+//go:embed page/*.html dist/*.gz
 var files embed.FS
 
-// asset is a file for the browser, and of what it is made.
-type asset struct {
-	contentType string
-	parts       []string
-}
-
-const (
-	script = "text/javascript; charset=utf-8"
-	style  = "text/css; charset=utf-8"
-)
-
-var assets = map[string]asset{
-	"terminal.js":   {script, []string{"assets/terminal.js"}},
-	"xterm.mjs":     {script, []string{"vendored/xterm.mjs.gz"}},
-	"addon-fit.mjs": {script, []string{"vendored/addon-fit.mjs"}},
-	// One file, because each request costs a round trip.
-	"style.css": {style, []string{"vendored/xterm.css", "assets/page.css"}},
+// contentTypes are those of the files in dist.
+var contentTypes = map[string]string{
+	".js":  "text/javascript; charset=utf-8",
+	".css": "text/css; charset=utf-8",
+	".txt": "text/plain; charset=utf-8",
 }
 
 // Site serves the page's parts under a path that changes when any of them does.
 type Site struct {
-	hash   string
-	mu     sync.Mutex
-	zipped map[string][]byte
+	hash string
 }
 
 // NewSite makes a site.
 func NewSite() *Site {
 	sum := sha256.New()
-	for _, name := range []string{"addon-fit.mjs", "style.css", "terminal.js", "xterm.mjs"} {
-		for _, part := range assets[name].parts {
-			sum.Write(read(part))
-		}
+	// In order of their names, which are constants: neither can fail.
+	names, err := fs.Glob(files, "dist/*.gz")
+	if err != nil {
+		panic(err)
 	}
-	return &Site{hash: hex.EncodeToString(sum.Sum(nil)[:8]), zipped: map[string][]byte{}}
+	for _, name := range names {
+		sum.Write(read(name))
+	}
+	return &Site{hash: hex.EncodeToString(sum.Sum(nil)[:8])}
 }
 
 // read returns an embedded file; names are constants, so it can't fail.
@@ -69,17 +63,17 @@ func read(name string) []byte {
 // Base is where the parts are, relative to the session's prefix.
 func (s *Site) Base() string { return "assets/" + s.hash + "/" }
 
-// ServeAsset answers a request for a part; path is relative to the prefix.
-func (s *Site) ServeAsset(w http.ResponseWriter, r *http.Request, path string) {
-	name, ok := strings.CutPrefix(path, s.Base())
-	a, known := assets[name]
-	if !ok || !known {
+// ServeAsset answers a request for a part; the path is relative to the
+// prefix. They are embedded compressed.
+func (s *Site) ServeAsset(w http.ResponseWriter, r *http.Request, relative string) {
+	name, ok := strings.CutPrefix(relative, s.Base())
+	zipped, err := files.ReadFile("dist/" + name + ".gz")
+	if !ok || err != nil {
 		http.NotFound(w, r)
 		return
 	}
-	zipped := s.zip(name, a)
 	h := w.Header()
-	h.Set("Content-Type", a.contentType)
+	h.Set("Content-Type", contentTypes[path.Ext(name)])
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("Vary", "Accept-Encoding")
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
@@ -93,35 +87,15 @@ func (s *Site) ServeAsset(w http.ResponseWriter, r *http.Request, path string) {
 	}
 }
 
-// zip compresses a part when it is first asked for. The large one is
-// embedded compressed.
-func (s *Site) zip(name string, a asset) []byte {
-	if strings.HasSuffix(a.parts[0], ".gz") {
-		return read(a.parts[0])
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if z, ok := s.zipped[name]; ok {
-		return z
-	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b) // into memory: its errors can't happen
-	for _, part := range a.parts {
-		_, _ = z.Write(read(part))
-	}
-	_ = z.Close()
-	s.zipped[name] = b.Bytes()
-	return b.Bytes()
-}
-
 // Page is the terminal's page.
 type Page struct {
-	Workshop, User, HubHome, CSRF string
+	Workshop, User, Prefix, HubHome, CSRF string
 }
 
 // Page renders the terminal's page.
 func (s *Site) Page(p Page) string {
-	return fill("assets/page.html", "workshop", p.Workshop, "user", p.User, "hub", p.HubHome, "csrf", p.CSRF, "assets", s.Base())
+	return fill("page/page.html", "workshop", p.Workshop, "user", p.User, "prefix", p.Prefix, "hub", p.HubHome, "csrf", p.CSRF,
+		"assets", p.Prefix+s.Base())
 }
 
 // Notice is a page that says something instead of showing a terminal.
@@ -131,7 +105,7 @@ type Notice struct {
 
 // Notice renders such a page.
 func (s *Site) Notice(n Notice) string {
-	return fill("assets/notice.html", "workshop", n.Workshop, "hub", n.HubHome, "prefix", n.Prefix, "title", n.Title,
+	return fill("page/notice.html", "workshop", n.Workshop, "hub", n.HubHome, "prefix", n.Prefix, "title", n.Title,
 		"text", n.Text, "link", n.Link, "assets", n.Prefix+s.Base())
 }
 

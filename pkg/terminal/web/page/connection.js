@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The terminal page: xterm.js, and its connection to the gateway. The frames
-// are described in pkg/terminal/wire.
-import { Terminal } from "./xterm.mjs";
-import { FitAddon } from "./addon-fit.mjs";
+// The connection to the gateway. The frames are described in pkg/terminal/wire.
+import { at, element, hubHome, prefix, request } from "./api.js";
+import { banner, hide } from "./banner.js";
+import { fitting, place, term } from "./terminal.js";
 
 const inputWindow = 128 * 1024; // bytes typed ahead of the gateway's credits
 const inputChunk = 16 * 1024;   // bytes of input in a frame, at most
@@ -12,59 +12,6 @@ const silence = 75_000;         // ms without a frame: the connection is dead (o
 const firstRetry = 500;         // ms
 const lastRetry = 15_000;       // ms
 const patience = 75_000;        // ms until a session that isn't found is taken for stopped
-
-const palettes = {
-  dark: {
-    background: "#14171a", foreground: "#dfe4e8", cursor: "#6fbfa5", cursorAccent: "#14171a",
-    selectionBackground: "#6fbfa555",
-    black: "#22272c", red: "#e5786d", green: "#8ec07c", yellow: "#e2b765",
-    blue: "#7aa8dc", magenta: "#c592cf", cyan: "#6fc1bd", white: "#cdd3d8",
-    brightBlack: "#7b858e", brightRed: "#f2958b", brightGreen: "#a9d698", brightYellow: "#f0cd87",
-    brightBlue: "#9bc1ec", brightMagenta: "#d9afe1", brightCyan: "#90d8d4", brightWhite: "#ffffff",
-  },
-  light: {
-    background: "#ffffff", foreground: "#22282d", cursor: "#26705a", cursorAccent: "#ffffff",
-    selectionBackground: "#26705a33",
-    black: "#22282d", red: "#b3372c", green: "#2f7033", yellow: "#8a5a00",
-    blue: "#245fa8", magenta: "#8a3d97", cyan: "#116f78", white: "#c9ced3",
-    brightBlack: "#6a747d", brightRed: "#c9463a", brightGreen: "#3c8241", brightYellow: "#9a6a10",
-    brightBlue: "#3671bd", brightMagenta: "#9c4faa", brightCyan: "#1f808a", brightWhite: "#eef0f2",
-  },
-};
-
-const light = matchMedia("(prefers-color-scheme: light)");
-const palette = () => (light.matches ? palettes.light : palettes.dark);
-
-const element = (id) => document.getElementById(id);
-const place = element("terminal");
-const term = new Terminal({
-  fontFamily: 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace',
-  fontSize: 14,
-  lineHeight: 1.15,
-  scrollback: 10_000,
-  cursorBlink: true,
-  theme: palette(),
-  macOptionIsMeta: true,
-  minimumContrastRatio: 4.5, // programs choose colours for a dark screen, or a light one
-});
-const fit = new FitAddon();
-term.loadAddon(fit);
-term.open(place);
-light.addEventListener("change", () => { term.options.theme = palette(); });
-
-// --- what the page shows beside the terminal
-
-function banner(text, link) {
-  const box = element("banner");
-  const [words, anchor] = [box.querySelector("span"), box.querySelector("a")];
-  words.textContent = text ?? "";
-  anchor.hidden = !link;
-  if (link) {
-    anchor.textContent = link.text;
-    anchor.href = link.href;
-  }
-  box.hidden = !text;
-}
 
 // --- frames
 
@@ -100,7 +47,7 @@ let stream = "";     // which stream of output this page shows,
 let received = 0;    // up to which byte it has it,
 let shown = 0;       // xterm.js has shown it,
 let acknowledged = 0; // and the gateway knows that
-let shell = "starting";
+let state = { shell: "starting" }; // what the gateway last told of it
 let heard = 0;       // when the last frame came
 let retries = 0;
 let lost = 0;        // since when there is no connection
@@ -110,16 +57,22 @@ let typed = [];      // input that waits for credit
 let uncredited = 0;  // bytes under way
 let own = null;      // size of this page's window
 
-function send(kind, body = new Uint8Array()) {
+const listeners = [];
+
+// onState calls f with each state that the gateway tells (wire.State).
+export const onState = (f) => listeners.push(f);
+
+// send sends a frame, if there is a connection.
+export function send(kind, body = new Uint8Array()) {
   if (welcomed) socket.send(frame(kind, body));
 }
 
-function connect() {
+// connect connects, for the first time and again.
+export function connect() {
   clearTimeout(retry);
   retry = 0;
-  const url = new URL("ws", location.href);
+  const url = new URL(at("ws"));
   url.protocol = url.protocol.replace("http", "ws");
-  url.search = url.hash = "";
   const s = new WebSocket(url);
   s.binaryType = "arraybuffer";
   socket = s;
@@ -150,13 +103,14 @@ function take(bytes) {
       break;
     case "c":
       uncredited = Math.max(0, uncredited - view.getUint32(0));
-      type();
+      flush();
       break;
     case "z":
       adopt(view.getUint16(0), view.getUint16(2));
       break;
     case "t":
-      shell = JSON.parse(decoder.decode(bytes.subarray(1))).shell;
+      state = JSON.parse(decoder.decode(bytes.subarray(1)));
+      listeners.forEach((f) => f(state));
       break;
   }
 }
@@ -174,7 +128,7 @@ function welcome(w) {
   typed = [];
   retries = lost = 0;
   welcomed = true;
-  banner(null);
+  hide("connection");
   place.classList.remove("refusing");
 }
 
@@ -215,9 +169,9 @@ async function lose(code, reason) {
   if (over || socket) return;
   // After a restart of the proxy the hub answers for every session for a minute.
   if (!there && Date.now() - lost > patience) {
-    banner("The session has stopped, it seems. Its files are kept.", { text: "Start it again", href: location.pathname });
+    banner("connection", "The session has stopped, it seems. Its files are kept.", { link: { text: "Start it again", href: prefix } });
   } else {
-    banner(navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. The terminal waits for you.");
+    banner("connection", navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. The terminal waits for you.");
   }
   clearTimeout(retry);
   const wait = Math.min(lastRetry, firstRetry * 2 ** retries++);
@@ -226,9 +180,9 @@ async function lose(code, reason) {
 
 // ask finds out why a connection isn't had, for a websocket doesn't tell, and
 // whether the session is where it was.
-async function ask() {
+export async function ask() {
   try {
-    const answer = await fetch("session", { redirect: "manual", cache: "no-store", headers: { Accept: "application/json" } });
+    const answer = await request("session", { headers: { Accept: "application/json" } });
     const ours = answer.headers.get("X-Workshop-Terminal") !== null;
     if (ours && (answer.status === 401 || answer.status === 403)) end(answer.status);
     return ours || !(answer.type === "opaqueredirect" || [404, 424].includes(answer.status));
@@ -239,8 +193,8 @@ async function ask() {
 
 function end(status) {
   over = true;
-  if (status === 403) banner("You may not use this session any more.", { text: "Open your own", href: element("hub").href });
-  else banner("You are logged out here.", { text: "Log in again", href: location.pathname });
+  if (status === 403) banner("connection", "You may not use this session any more.", { link: { text: "Open your own", href: hubHome } });
+  else banner("connection", "You are logged out here.", { link: { text: "Log in again", href: prefix } });
 }
 
 function again() {
@@ -269,7 +223,7 @@ document.addEventListener("visibilitychange", () => {
 
 // --- typing
 
-function type() {
+function flush() {
   while (typed.length > 0 && uncredited < inputWindow) {
     const bytes = typed.shift();
     uncredited += bytes.length;
@@ -279,26 +233,28 @@ function type() {
 
 function enter(bytes) {
   if (!welcomed) return; // the banner says so
-  if (shell !== "running") {
+  if (state.shell !== "running") {
     if (bytes.includes(13)) send("s");
     return;
   }
   for (let at = 0; at < bytes.length; at += inputChunk) typed.push(bytes.subarray(at, at + inputChunk));
-  type();
+  flush();
 }
 
+// Whoever else has text for the shell calls term.input or term.paste, which
+// come here.
 term.onData((text) => enter(encoder.encode(text)));
 term.onBinary((text) => enter(Uint8Array.from(text, (c) => c.charCodeAt(0))));
 
 // --- the size: the page that its attendee uses decides, the others follow
 
 function measure() {
-  const fits = fit.proposeDimensions();
-  own = { columns: Math.max(2, fits?.cols || 80), rows: Math.max(1, fits?.rows || 24) };
+  own = fitting();
   if (term.cols !== own.columns || term.rows !== own.rows) term.resize(own.columns, own.rows);
 }
 
-function resize() {
+// resize fits the terminal into its place.
+export function resize() {
   measure();
   send("r", numbers([own.columns, 2], [own.rows, 2]));
 }
@@ -313,24 +269,3 @@ new ResizeObserver(() => {
   settling = setTimeout(resize, 60);
 }).observe(place);
 addEventListener("focus", () => { if (welcomed) resize(); });
-
-// --- the header
-
-element("restart").addEventListener("click", () => element("confirm").showModal());
-element("confirm").addEventListener("close", async () => {
-  const dialog = element("confirm");
-  if (dialog.returnValue === "restart") {
-    const csrf = document.querySelector('meta[name="csrf"]').content;
-    try {
-      const answer = await fetch("restart", { method: "POST", headers: { "X-CSRF-Token": csrf } });
-      if (!answer.ok) await ask();
-    } catch {
-      banner("The shell was not restarted: no connection.");
-    }
-  }
-  dialog.returnValue = "";
-  term.focus();
-});
-
-term.focus();
-connect();

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The terminal page. Each module is one part of it; those that come with
+// something in the menu put it there themselves.
+import "./page.css";
+import "./theme.js"; // before the first paint
+import { connect } from "./connection.js";
+import { term } from "./terminal.js";
+import "./session.js";
+
+term.focus();
+connect();
