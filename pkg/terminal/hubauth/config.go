@@ -26,13 +26,26 @@ type Config struct {
 	API          string // URL of the hub's API, without a slash at the end
 	Token        string // the server's own API token, and its OAuth client secret
 	ClientID     string
-	Callback     string // path
+	Callback     string // path, or URL where the session has a host of its own
 	AccessScopes []string
 	User, Server string // names; Server is empty for a user's default server
 	ActivityURL  string
 	HubHome      string // URL or path of the hub's home page
 	Authorize    string // URL or path where a login starts
 	PublicURL    *url.URL
+	// OwnHost is set where no other session has the same host, and its URL is
+	// https: cookies can be bound to the host then.
+	OwnHost bool
+}
+
+// CallbackPath is where the hub sends browsers back to, as it is compared with
+// a request's path.
+func (c Config) CallbackPath() string {
+	u, err := url.Parse(c.Callback)
+	if err != nil {
+		return c.Callback
+	}
+	return u.Path
 }
 
 // FromEnvironment reads the hub's variables.
@@ -54,6 +67,7 @@ func FromEnvironment(getenv func(string) string) (Config, error) {
 		Server:      getenv("JUPYTERHUB_SERVER_NAME"),
 		Callback:    getenv("JUPYTERHUB_OAUTH_CALLBACK_URL"),
 		ActivityURL: getenv("JUPYTERHUB_ACTIVITY_URL"),
+		OwnHost:     getenv("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED") == "1",
 	}
 	service := need("JUPYTERHUB_SERVICE_URL")
 	scopes := need("JUPYTERHUB_OAUTH_ACCESS_SCOPES")

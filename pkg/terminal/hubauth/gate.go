@@ -28,6 +28,12 @@ const (
 	// websockets in while the hub doesn't answer: a restart of the hub, or an
 	// upgrade, not an outage.
 	trustTime = 10 * time.Minute
+	// idleTime is how long a browser may stay away (no page, no open websocket)
+	// and still be logged in, and maxAge how long it may at all. Then it goes
+	// through the hub once more, of which its user sees nothing while the hub's
+	// own login lasts.
+	idleTime = 24 * time.Hour
+	maxAge   = 7 * 24 * time.Hour
 	// hubCookie is the cookie that JupyterHub sets on the whole site at login.
 	hubCookie = "jupyterhub-session-id"
 )
@@ -49,6 +55,8 @@ type Gate struct {
 	cookie string
 	now    func() time.Time
 	secret []byte // for CSRF tokens
+	// ended is told of sessions that are no longer good.
+	ended func(*Session, error)
 
 	mu       sync.Mutex
 	logins   map[string]login // by state
@@ -65,9 +73,10 @@ type login struct {
 
 // Session is a browser that has logged in.
 type Session struct {
-	token string
-	csrf  string
-	key   [sha256.Size]byte
+	token  string
+	csrf   string
+	key    [sha256.Size]byte
+	opened time.Time
 
 	mu       sync.Mutex
 	user     User
@@ -86,12 +95,19 @@ func (s *Session) User() User {
 // CSRF is the token that requests which change something must carry.
 func (s *Session) CSRF() string { return s.csrf }
 
-// NewGate makes the gate of a session.
-func NewGate(c Config, hub *Hub) *Gate {
+// NewGate makes the gate of a session. ended is called, maybe more than once,
+// when a login turns out to be over ([ErrNoSession]), or its user not to be let
+// in any more ([ErrForbidden]): whatever it holds open must go.
+func NewGate(c Config, hub *Hub, ended func(*Session, error)) *Gate {
 	name := sha256.Sum256([]byte(c.ClientID))
+	cookie := "workshop-terminal-" + hex.EncodeToString(name[:6])
+	if c.OwnHost {
+		// Browsers take a cookie of such a name from this host alone, over https.
+		cookie = "__Host-" + cookie
+	}
 	return &Gate{
-		config: c, hub: hub, now: time.Now, secret: []byte(rand.Text()),
-		cookie:   "workshop-terminal-" + hex.EncodeToString(name[:6]),
+		config: c, hub: hub, now: time.Now, secret: []byte(rand.Text()), ended: ended,
+		cookie:   cookie,
 		logins:   map[string]login{},
 		sessions: map[[sha256.Size]byte]*Session{},
 	}
@@ -120,24 +136,59 @@ func KnowsHub(r *http.Request) bool {
 // Knows says whether the request carries a cookie of ours, be it an old one.
 func (g *Gate) Knows(r *http.Request) bool { return len(r.CookiesNamed(g.cookie)) > 0 }
 
-func (g *Gate) session(r *http.Request) *Session {
+// session is the one whose number the request carries. Pages of the same host
+// can plant cookies here: among several, one that may come in counts, lest the
+// planted one hides it.
+func (g *Gate) session(r *http.Request) (found *Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range r.CookiesNamed(g.cookie) {
-		if s := g.sessions[sha256.Sum256([]byte(c.Value))]; s != nil {
-			s.seen = g.now()
-			return s
+		s := g.sessions[sha256.Sum256([]byte(c.Value))]
+		if s == nil {
+			continue
+		}
+		if found == nil || g.mayEnter(found.User()) != nil {
+			found = s
 		}
 	}
-	return nil
+	if found != nil && g.old(found) {
+		delete(g.sessions, found.key)
+		return nil
+	}
+	if found != nil {
+		found.seen = g.now()
+	}
+	return found
+}
+
+// old says whether a session has been there, or away, for too long; the caller
+// holds the lock.
+func (g *Gate) old(s *Session) bool {
+	now := g.now()
+	return now.Sub(s.opened) > maxAge || now.Sub(s.seen) > idleTime
 }
 
 // Check asks the hub whether the session's user may still be here. While the
 // hub doesn't answer, its last word counts for trust; 0: however old it is. A
 // session that is no longer good is forgotten.
 func (g *Gate) Check(ctx context.Context, s *Session, trust time.Duration) error {
+	err := g.check(ctx, s, trust)
+	if errors.Is(err, ErrNoSession) || errors.Is(err, ErrForbidden) {
+		g.ended(s, err)
+	}
+	return err
+}
+
+func (g *Gate) check(ctx context.Context, s *Session, trust time.Duration) error {
 	s.checking.Lock()
 	defer s.checking.Unlock()
+	g.mu.Lock()
+	old := g.old(s)
+	g.mu.Unlock()
+	if old {
+		g.forget(s)
+		return fmt.Errorf("%w: this login is too old", ErrNoSession)
+	}
 	user, err := g.hub.UserOf(ctx, s.token)
 	switch {
 	case errors.Is(err, ErrDenied):
@@ -155,6 +206,13 @@ func (g *Gate) Check(ctx context.Context, s *Session, trust time.Duration) error
 	defer s.mu.Unlock()
 	s.user, s.asked = user, g.now()
 	return g.mayEnter(user)
+}
+
+// Seen says that the session is in use, though no request tells so.
+func (g *Gate) Seen(s *Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.seen = g.now()
 }
 
 // mayEnter compares scopes as text: the hub lists a user's scopes expanded
@@ -277,12 +335,17 @@ func (g *Gate) open(w http.ResponseWriter, r *http.Request, token string, user U
 	mac := hmac.New(sha256.New, g.secret)
 	mac.Write([]byte(number))
 	s := &Session{
-		token: token, user: user, asked: g.now(), seen: g.now(),
+		token: token, user: user, asked: g.now(), seen: g.now(), opened: g.now(),
 		csrf: base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
 		key:  sha256.Sum256([]byte(number)),
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for key, other := range g.sessions {
+		if g.old(other) {
+			delete(g.sessions, key)
+		}
+	}
 	if len(g.sessions) >= maxSessions {
 		var oldest *Session
 		for _, other := range g.sessions {
@@ -308,6 +371,9 @@ func (g *Gate) setCookie(w http.ResponseWriter, r *http.Request, name, value str
 	c := &http.Cookie{
 		Name: name, Value: value, Path: g.config.Prefix,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: IsHTTPS(r, g.config.PublicURL),
+	}
+	if g.config.OwnHost {
+		c.Path, c.Secure = "/", true // or browsers don't take it by its name
 	}
 	switch {
 	case life > 0:

@@ -19,7 +19,7 @@ func newTestGate(t *testing.T, hub http.HandlerFunc) *Gate {
 	server := httptest.NewServer(hub)
 	t.Cleanup(server.Close)
 	c := Config{Prefix: "/user/jane/", Callback: "/user/jane/oauth_callback", API: server.URL, ClientID: "c", AccessScopes: []string{"access:servers!user=jane"}}
-	return NewGate(c, NewHub(c))
+	return NewGate(c, NewHub(c), func(*Session, error) {})
 }
 
 // TestTrustEnds: the hub's last word lets pages in for ten minutes, and open
@@ -27,7 +27,7 @@ func newTestGate(t *testing.T, hub http.HandlerFunc) *Gate {
 func TestTrustEnds(t *testing.T) {
 	g := newTestGate(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	start := time.Now()
-	s := &Session{user: User{Name: "jane", Scopes: []string{"access:servers!user=jane"}}, asked: start}
+	s := &Session{user: User{Name: "jane", Scopes: []string{"access:servers!user=jane"}}, asked: start, opened: start, seen: start}
 	for _, test := range []struct {
 		after, trust time.Duration
 		want         error
@@ -86,6 +86,76 @@ func TestNextStaysHere(t *testing.T) {
 		if got := g.isOwn(path); got != want {
 			t.Errorf("%q: %v", path, got)
 		}
+	}
+}
+
+// TestLoginsEnd: a browser that stays away for a day, or that has been logged in
+// for a week, goes through the hub again; and what it has open is closed.
+func TestLoginsEnd(t *testing.T) {
+	hub := func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"access_token": "t", "name": "jane", "scopes": ["access:servers!user=jane"]}`)
+	}
+	for name, test := range map[string]struct {
+		use, after time.Duration // how often it is used, and for how long
+		want       error
+	}{
+		"in use":       {12 * time.Hour, 6 * 24 * time.Hour, nil},
+		"away":         {25 * time.Hour, 25 * time.Hour, ErrNoSession},
+		"in use, long": {12 * time.Hour, 8 * 24 * time.Hour, ErrNoSession},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newTestGate(t, hub)
+			var ended error
+			g.ended = func(_ *Session, err error) { ended = err }
+			start := time.Now()
+			g.now = func() time.Time { return start }
+			answer := httptest.NewRecorder()
+			g.open(answer, httptest.NewRequest(http.MethodGet, "/user/jane/", nil), "t", User{Name: "jane", Scopes: []string{"access:servers!user=jane"}})
+			r := httptest.NewRequest(http.MethodGet, "/user/jane/", nil)
+			r.AddCookie(answer.Result().Cookies()[0])
+			open, err := g.Admit(r) // a websocket of it, say
+			if err != nil {
+				t.Fatal(err)
+			}
+			for after := test.use; after <= test.after; after += test.use {
+				g.now = func() time.Time { return start.Add(after) }
+				if err = g.Check(t.Context(), open, 0); err != nil {
+					break
+				}
+				g.Seen(open)
+			}
+			if !errors.Is(err, test.want) || !errors.Is(ended, test.want) {
+				t.Errorf("open: %v, told: %v, want %v", err, ended, test.want)
+			}
+			if _, err := g.Admit(r); !errors.Is(err, test.want) {
+				t.Errorf("a page: %v, want %v", err, test.want)
+			}
+			if test.want != nil && len(g.sessions) != 0 {
+				t.Error("it is still kept")
+			}
+		})
+	}
+}
+
+// TestOwnHostCookies: where a session has a host to itself, no page of another
+// one can plant a cookie there.
+func TestOwnHostCookies(t *testing.T) {
+	c := Config{Prefix: "/user/jane/", Callback: "https://jane.w.example/user/jane/oauth_callback", OwnHost: true}
+	g := NewGate(c, NewHub(c), func(*Session, error) {})
+	login, open := httptest.NewRecorder(), httptest.NewRecorder()
+	g.Login(login, httptest.NewRequest(http.MethodGet, "/user/jane/", nil), "/user/jane/")
+	g.open(open, httptest.NewRequest(http.MethodGet, "/user/jane/", nil), "t", User{Name: "jane"})
+	cookies := append(login.Result().Cookies(), open.Result().Cookies()...)
+	if len(cookies) != 2 {
+		t.Fatalf("cookies %v", cookies)
+	}
+	for _, cookie := range cookies {
+		if !strings.HasPrefix(cookie.Name, "__Host-") || cookie.Path != "/" || cookie.Domain != "" || !cookie.Secure || !cookie.HttpOnly {
+			t.Errorf("cookie %v", cookie)
+		}
+	}
+	if c.CallbackPath() != "/user/jane/oauth_callback" {
+		t.Errorf("path %q", c.CallbackPath())
 	}
 }
 

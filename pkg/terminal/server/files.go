@@ -495,6 +495,8 @@ type pacedReader struct {
 
 func (r *pacedReader) Read(p []byte) (int, error) {
 	_ = r.control.SetReadDeadline(time.Now().Add(stallTime))
+	// The answer comes after all of it.
+	_ = r.control.SetWriteDeadline(time.Now().Add(2 * stallTime))
 	n, err := r.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.failed = true

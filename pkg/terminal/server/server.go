@@ -34,6 +34,7 @@ type Options struct {
 	// and activity is reported to it; KeepAlive how often an open websocket carries
 	// a frame at least.
 	CheckEvery, KeepAlive time.Duration
+	Patience              Patience
 	Logf                  func(format string, args ...any)
 }
 
@@ -46,6 +47,9 @@ type Server struct {
 	prefix string // decoded
 	// transfers has a token for each upload and download.
 	transfers chan struct{}
+
+	// recheck asks for a check of all open websockets before the next is due.
+	recheck chan struct{}
 
 	mu         sync.Mutex
 	hubVersion string
@@ -62,11 +66,13 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	hub := hubauth.NewHub(o.Config)
-	return &Server{
-		Options: o, hub: hub, gate: hubauth.NewGate(o.Config, hub), site: web.NewSite(), prefix: prefix,
-		sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
-	}, nil
+	o.Patience = o.Patience.orDefault()
+	s := &Server{
+		Options: o, hub: hubauth.NewHub(o.Config), site: web.NewSite(), prefix: prefix,
+		recheck: make(chan struct{}, 1), sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
+	}
+	s.gate = hubauth.NewGate(o.Config, s.hub, s.loginEnded)
+	return s, nil
 }
 
 // Serve answers on the listener until the context ends, then closes every
@@ -74,14 +80,16 @@ func New(o Options) (*Server, error) {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: s.Patience.Header,
+		ReadTimeout:       s.Patience.Request,
+		WriteTimeout:      s.Patience.Request,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeader,
 		// Requests outlive ctx by a moment: websockets close with a reason.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(l) }()
+	go func() { failed <- h.Serve(limit(l, maxConnections)) }()
 	go s.watch(ctx)
 	go s.report(ctx)
 	select {
@@ -89,7 +97,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	s.closeSockets(nil, errStopping)
+	_ = s.closeSockets(nil, errStopping)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := h.Shutdown(ending); err != nil {
@@ -130,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "api":
 		s.answer(w, r, http.MethodGet, s.serveAPI)
-	case r.URL.Path == s.decoded(s.Config.Callback):
+	case r.URL.Path == s.Config.CallbackPath():
 		s.answer(w, r, http.MethodGet, s.serveCallback)
 	case strings.HasPrefix(path, "assets/"):
 		s.answer(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) { s.site.ServeAsset(w, r, path) })
@@ -152,6 +160,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, http.MethodDelete, func(w http.ResponseWriter, r *http.Request) {
 			s.serveCloseShell(w, r, strings.TrimPrefix(path, "shells/"))
 		})
+	case path == "check":
+		s.answer(w, r, http.MethodPost, s.serveCheck)
 	case path == "restart":
 		s.answer(w, r, http.MethodPost, s.serveRestart)
 	case path == "files":
@@ -162,13 +172,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// The hub may have sent the user on to a page of another server.
 		s.answer(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
 	}
-}
-
-func (s *Server) decoded(path string) string {
-	if p, err := url.PathUnescape(path); err == nil {
-		return p
-	}
-	return path
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, method string, f http.HandlerFunc) {
@@ -328,9 +331,15 @@ func (s *Server) admitChange(w http.ResponseWriter, r *http.Request) *hubauth.Se
 // sameOrigin says whether the request was made by a page of the host that the
 // browser has in its address bar. The proxies before us tell its name.
 func (s *Server) sameOrigin(r *http.Request) bool {
+	if len(r.Header.Values("Origin")) != 1 {
+		return false
+	}
 	origin, err := url.Parse(r.Header.Get("Origin"))
 	if err != nil || origin.Host == "" || origin.Scheme != "http" && origin.Scheme != "https" {
 		return false
+	}
+	if *origin != (url.URL{Scheme: origin.Scheme, Host: origin.Host}) {
+		return false // no browser says more than that
 	}
 	if origin.Scheme == "http" && hubauth.IsHTTPS(r, s.Config.PublicURL) {
 		return false
@@ -348,29 +357,60 @@ func hostOf(scheme, host string) string {
 	return strings.ToLower(u.Hostname()) + ":" + port
 }
 
-// watch asks the hub from time to time whether those with open websockets may
-// still be here. While it doesn't answer they stay.
+// watch asks the hub from time to time, and when it says so, whether those with
+// open websockets may still be here. While it doesn't answer they stay.
 func (s *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(s.CheckEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			s.askVersion(ctx)
+		case <-s.recheck:
 		case <-ctx.Done():
 			return
 		}
-		s.askVersion(ctx)
 		for session := range s.sessions() {
-			switch err := s.gate.Check(ctx, session, 0); {
-			case errors.Is(err, hubauth.ErrNoSession):
-				s.Logf("login of %s has ended", session.User().Name)
-				s.closeSockets(session, errLoggedOut)
-			case errors.Is(err, hubauth.ErrForbidden):
-				s.Logf("%s may no longer use this session", session.User().Name)
-				s.closeSockets(session, errForbidden)
-			}
+			s.gate.Seen(session)
+			// Who may no longer be here is told to loginEnded.
+			_ = s.gate.Check(ctx, session, 0)
+		}
+		// Who asks for checks in a row gets one a second.
+		select {
+		case <-time.After(min(s.CheckEvery, time.Second)):
+		case <-ctx.Done():
+			return
 		}
 	}
+}
+
+// serveCheck is the hub's word that somebody has logged out: tokens are
+// checked now, and not only when the next check is due. It needs no proof of who
+// says so, for it changes nothing, and is heeded once a second at most.
+func (s *Server) serveCheck(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case s.recheck <- struct{}{}:
+	default:
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// loginEnded closes what the session has open.
+func (s *Server) loginEnded(session *hubauth.Session, err error) {
+	why := errLoggedOut
+	if errors.Is(err, hubauth.ErrForbidden) {
+		why = errForbidden
+	}
+	if s.closeSockets(session, why) > 0 {
+		s.Logf("the terminal of %s is closed: %v", session.User().Name, err)
+	}
+}
+
+// Sockets is how many websockets are open.
+func (s *Server) Sockets() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sockets)
 }
 
 func (s *Server) sessions() map[*hubauth.Session]bool {

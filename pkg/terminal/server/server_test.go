@@ -47,6 +47,7 @@ type fakeHub struct {
 	tokens   map[string]string   // user by token
 	codes    map[string]code
 	activity int
+	asked    int // whose token it is
 	issued   []string
 }
 
@@ -77,6 +78,7 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/hub/api/":
 		fmt.Fprint(w, `{"version": "5.5.0"}`)
 	case r.URL.Path == "/hub/api/user" && user != "":
+		h.asked++
 		json.NewEncoder(w).Encode(map[string]any{"name": user, "kind": "user", "scopes": h.scopes[user]})
 	case r.URL.Path == "/hub/api/oauth2/token":
 		c := h.codes[r.PostFormValue("code")]
@@ -102,6 +104,7 @@ type gateway struct {
 	*httptest.Server
 	hub    *fakeHub
 	shells *shell.Set
+	server *server.Server
 	log    *syncBuffer
 }
 
@@ -155,6 +158,7 @@ func newGateway(t *testing.T, every time.Duration, change ...func(*server.Option
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.server = s
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

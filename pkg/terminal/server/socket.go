@@ -27,6 +27,9 @@ var (
 	errProtocol  = closing{websocket.StatusPolicyViolation, "not a frame of this protocol"}
 )
 
+// errStalled needs no code: who takes no output reads no reason for it.
+var errStalled = errors.New("the page takes no output")
+
 type closing struct {
 	code   websocket.StatusCode
 	reason string
@@ -36,7 +39,6 @@ func (c closing) Error() string { return c.reason }
 
 const (
 	helloTime = 10 * time.Second
-	writeTime = 30 * time.Second
 	// frameTime is how long bulky output is collected: a screen shows 60 frames
 	// a second, and fewer, larger messages cost both sides less.
 	frameTime = 4 * time.Millisecond
@@ -48,6 +50,8 @@ type socket struct {
 	session *hubauth.Session
 	conn    *websocket.Conn
 	cancel  context.CancelCauseFunc
+	// patience is how long a frame may take, and what it holds be acknowledged.
+	patience time.Duration
 
 	// What the page is still to be told. Newer news of a kind replaces older.
 	mu       sync.Mutex
@@ -73,7 +77,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer cancel(nil)
-	k := &socket{session: session, cancel: cancel, news: make(chan struct{}, 1)}
+	k := &socket{session: session, cancel: cancel, patience: s.Patience.Write, news: make(chan struct{}, 1)}
 	if !s.register(k) {
 		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
 		return
@@ -111,16 +115,18 @@ func (s *Server) unregister(k *socket) {
 	delete(s.sockets, k)
 }
 
-// closeSockets closes those of one session, or all for good.
-func (s *Server) closeSockets(session *hubauth.Session, why closing) {
+// closeSockets closes those of one session, or all for good, and says how many.
+func (s *Server) closeSockets(session *hubauth.Session, why closing) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = s.closing || session == nil
 	for k := range s.sockets {
 		if session == nil || k.session == session {
 			k.cancel(why)
+			n++
 		}
 	}
+	return n
 }
 
 // converse serves one page until it or the gateway has had enough; the error
@@ -141,7 +147,7 @@ func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Termin
 	page := terminal.Attach(hello, shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit})
 	var writers sync.WaitGroup
 	writers.Go(func() { cancel(k.sendOutput(ctx, page)) })
-	writers.Go(func() { cancel(k.sendNews(ctx, s.KeepAlive)) })
+	writers.Go(func() { cancel(k.sendNews(ctx, page, s.KeepAlive)) })
 	// Reading may not be cut by ctx: the library would drop the connection
 	// without the reason that the page is to know.
 	read := make(chan error, 1)
@@ -238,12 +244,15 @@ func (k *socket) sendOutput(ctx context.Context, page *shell.Page) error {
 // sendNews sends what else the page is to know, and the frame that keeps the
 // connection open. It asks for no answer: proxies count what the browser sends
 // as its user's activity, and an idle session would never be idle.
-func (k *socket) sendNews(ctx context.Context, every time.Duration) error {
+func (k *socket) sendNews(ctx context.Context, page *shell.Page, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			if page.Stalled() > k.patience {
+				return errStalled
+			}
 			if err := k.write(ctx, websocket.MessageText, []byte("still here")); err != nil {
 				return err
 			}
@@ -265,7 +274,7 @@ func (k *socket) write(ctx context.Context, kind websocket.MessageType, frame []
 	}
 	// Not ctx itself: the library would cut the connection in the middle of a
 	// frame, and the reason for closing it could not be told.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.patience)
 	defer cancel()
 	return k.conn.Write(ctx, kind, frame)
 }

@@ -77,7 +77,8 @@ type Reader struct {
 
 	// guarded by stream.mu
 	sent, acked uint64
-	reset       bool // the page must start anew at sent
+	reset       bool      // the page must start anew at sent
+	full        time.Time // since when output waits for acknowledgements
 	lost        *time.Timer
 	gone        bool
 }
@@ -223,11 +224,22 @@ func (r *Reader) Ack(offset uint64) error {
 		return errors.New("the page acknowledges output that it was not sent")
 	}
 	if offset > r.acked { // an older one may be from before a reset
-		r.acked = offset
+		r.acked, r.full = offset, time.Time{}
 		r.poke()
 		s.room.Broadcast()
 	}
 	return nil
+}
+
+// Stalled is for how long output has been waiting for the page to acknowledge
+// any.
+func (r *Reader) Stalled() time.Duration {
+	r.stream.mu.Lock()
+	defer r.stream.mu.Unlock()
+	if r.full.IsZero() {
+		return 0
+	}
+	return time.Since(r.full)
 }
 
 // Welcome says where the reader starts.
@@ -277,6 +289,9 @@ func (r *Reader) Next(ctx context.Context, buf []byte) (offset uint64, out []byt
 			r.sent += uint64(n)
 			s.mu.Unlock()
 			return offset, buf, nil, nil
+		}
+		if room <= 0 && r.full.IsZero() {
+			r.full = time.Now()
 		}
 		s.mu.Unlock()
 		select {
