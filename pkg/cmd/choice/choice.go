@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -152,10 +153,15 @@ type Change struct {
 // ToChange collects what the flags say, and reads the file that they name.
 func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) {
 	c := Change{Values: map[string]string{}, Env: map[string]string{}}
-	for name, value := range f.values {
-		if flags.Changed(name) {
-			c.Values[name] = *value
+	for _, s := range settings() {
+		if f.values[s.flag] == nil || !flags.Changed(s.flag) {
+			continue
 		}
+		value := *f.values[s.flag]
+		if len(s.values) > 0 && !slices.Contains(s.values, value) { // before a cluster is asked
+			return c, fault.Usage("--%s %q is unknown; choose one of %s", s.flag, value, strings.Join(s.values, ", "))
+		}
+		c.Values[s.flag] = value
 	}
 	for _, e := range f.env {
 		name, value, ok := strings.Cut(e, "=")
