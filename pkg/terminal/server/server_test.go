@@ -612,6 +612,22 @@ func TestBadFrames(t *testing.T) {
 	}
 }
 
+func TestPing(t *testing.T) {
+	g := newGateway(t, time.Hour)
+	b := newBrowser(t, g)
+	conn := b.open(owner)
+	write(t, conn, "p")
+	for {
+		_, frame, err := conn.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(frame) == "p" {
+			return
+		}
+	}
+}
+
 func TestTooManySockets(t *testing.T) {
 	g := newGateway(t, time.Hour)
 	b := newBrowser(t, g)

@@ -59,6 +59,7 @@ type socket struct {
 	state    wire.State
 	newState bool
 	credit   int
+	ping     bool // is to be answered
 	news     chan struct{}
 }
 
@@ -93,6 +94,9 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	k.conn = conn
 	conn.SetReadLimit(wire.MaxMessage)
 	err = s.converse(ctx, k, terminal)
+	// Now, not when it is closed: that waits for a browser which may be asleep,
+	// and whose page has connected anew meanwhile.
+	s.unregister(k)
 	var reason closing
 	if errors.As(err, &reason) {
 		_ = conn.Close(reason.code, reason.reason)
@@ -199,6 +203,10 @@ func (k *socket) receive(page *shell.Page) error {
 		switch m.Kind {
 		case wire.KindInput:
 			err = page.Input(m.Input)
+		case wire.KindAnswer:
+			err = page.Answer(m.Input)
+		case wire.KindPing:
+			k.tell(func() { k.ping = true })
 		case wire.KindResize:
 			page.Resize(m.Size)
 		case wire.KindAck:
@@ -209,7 +217,10 @@ func (k *socket) receive(page *shell.Page) error {
 		default:
 			return errProtocol
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, shell.ErrReplaced), errors.Is(err, shell.ErrClosed):
+			return err
+		case err != nil:
 			return closing{websocket.StatusPolicyViolation, err.Error()}
 		}
 	}
@@ -295,7 +306,7 @@ func (k *socket) tell(change func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	change()
-	if k.size == nil && !k.newState && k.credit < wire.InputCredit {
+	if k.size == nil && !k.newState && !k.ping && k.credit < wire.InputCredit {
 		return
 	}
 	select {
@@ -317,6 +328,9 @@ func (k *socket) takeNews() (frames [][]byte) {
 		frames = append(frames, wire.AppendCredit(nil, uint32(k.credit)))
 		k.credit = 0
 	}
-	k.size, k.newState = nil, false
+	if k.ping {
+		frames = append(frames, wire.AppendPing(nil))
+	}
+	k.size, k.newState, k.ping = nil, false, false
 	return frames
 }

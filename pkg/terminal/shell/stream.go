@@ -79,6 +79,8 @@ type Reader struct {
 	sent, acked uint64
 	reset       bool      // the page must start anew at sent
 	full        time.Time // since when output waits for acknowledgements
+	taken       uint64    // bytes of input
+	known       bool      // it was here before
 	lost        *time.Timer
 	gone        bool
 }
@@ -95,6 +97,8 @@ func (s *stream) attach(name, id string, offset uint64) *Reader {
 		s.startAnew(r)
 	}
 	if old := s.readers[name]; old != nil {
+		// From now on its connection brings no more input: the count holds.
+		r.taken, r.known = old.taken, true
 		old.leave()
 	}
 	s.readers[name] = r
@@ -247,13 +251,40 @@ func (r *Reader) Welcome() wire.Welcome {
 	s := r.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return r.welcome()
+	w := r.welcome()
+	if r.known {
+		taken := r.taken
+		w.Taken = &taken
+	}
+	return w
+}
+
+// take counts input, or refuses it if the page has connected anew, or the
+// terminal is closed: the page sends again what wasn't counted.
+func (r *Reader) take(bytes int) error {
+	s := r.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.gone {
+		return s.whyGone()
+	}
+	r.taken += uint64(bytes)
+	return nil
+}
+
+// whyGone is for those who find themselves out of the stream; the caller holds
+// the lock.
+func (s *stream) whyGone() error {
+	if s.closed {
+		return ErrClosed
+	}
+	return ErrReplaced
 }
 
 func (r *Reader) welcome() wire.Welcome {
 	w := wire.Welcome{Stream: r.stream.id, Offset: r.sent, Reset: r.reset}
 	if r.reset {
-		w.Preamble = r.stream.passed.preamble()
+		w.Preamble, w.Live = r.stream.passed.preamble(), r.stream.ring.end
 	}
 	r.reset = false
 	return w
@@ -267,10 +298,7 @@ func (r *Reader) Next(ctx context.Context, buf []byte) (offset uint64, out []byt
 	for {
 		s.mu.Lock()
 		if r.gone {
-			err := ErrReplaced
-			if s.closed {
-				err = ErrClosed
-			}
+			err := s.whyGone()
 			s.mu.Unlock()
 			return 0, nil, nil, err
 		}

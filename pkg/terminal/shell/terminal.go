@@ -101,8 +101,14 @@ type run struct {
 }
 
 type item struct {
-	page *Page
+	page *Page // to be credited; nil for answers, which are few
 	data []byte
+}
+
+func (it item) credit() {
+	if it.page != nil {
+		it.page.notify.Credit(len(it.data))
+	}
 }
 
 // New makes a terminal whose shell is started by Start.
@@ -185,6 +191,9 @@ func (t *Terminal) activate(p *Page) {
 // credited when they take it. Without a shell it is dropped.
 func (p *Page) Input(data []byte) error {
 	t := p.terminal
+	if err := p.take(len(data)); err != nil {
+		return err
+	}
 	t.input.Add(uint64(len(data)))
 	t.mu.Lock()
 	t.activate(p)
@@ -195,6 +204,19 @@ func (p *Page) Input(data []byte) error {
 		return nil
 	}
 	return r.enqueue(item{p, append([]byte(nil), data...)})
+}
+
+// Answer passes on what the page's terminal, not its attendee, has to say to a
+// program that asked. All pages answer; only the active one is heard.
+func (p *Page) Answer(data []byte) error {
+	t := p.terminal
+	t.mu.Lock()
+	r, heard := t.running, t.active == p || t.active == nil
+	t.mu.Unlock()
+	if r == nil || !heard {
+		return nil
+	}
+	return r.enqueue(item{data: append([]byte(nil), data...)})
 }
 
 // Say prints a line of the gateway's own into the terminal.
@@ -426,7 +448,7 @@ func (r *run) enqueue(it item) error {
 	q.Lock()
 	defer q.Unlock()
 	if q.closed {
-		it.page.notify.Credit(len(it.data))
+		it.credit()
 		return nil
 	}
 	if q.bytes+len(it.data) > maxQueue {
@@ -468,7 +490,7 @@ func (r *run) copyIn() {
 			q.Lock()
 			q.bytes -= len(it.data)
 			q.Unlock()
-			it.page.notify.Credit(len(it.data))
+			it.credit()
 			if err != nil {
 				r.endQueue()
 			}

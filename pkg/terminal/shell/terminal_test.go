@@ -5,6 +5,7 @@ package shell_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -283,4 +284,54 @@ func TestLastOutput(t *testing.T) {
 	}
 	a.sees("199999\r\n200000\r\n")
 	a.sees("ended: status 3")
+}
+
+// TestInputAcrossConnections: a page that connects anew learns how much of what
+// it typed has come, and its former connection brings no more.
+func TestInputAcrossConnections(t *testing.T) {
+	term := newTerminal(t, "")
+	if err := term.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a := view(t, term, "a", usual)
+	if w := a.page.Welcome(); w.Taken != nil {
+		t.Errorf("a new page has typed %d", *w.Taken)
+	}
+	a.types("echo $((40+2))\r")
+	a.sees("42\r\n")
+	a.page.Detach(true)
+	again := view(t, term, "a", usual)
+	if w := again.page.Welcome(); w.Taken == nil || *w.Taken != 15 {
+		t.Errorf("taken %v, want 15", w.Taken)
+	}
+	if err := a.page.Input([]byte("echo twice\r")); !errors.Is(err, shell.ErrReplaced) {
+		t.Errorf("the former connection brings input: %v", err)
+	}
+	again.types("echo $((40+3))\r")
+	again.sees("43\r\n")
+	third := view(t, term, "a", usual)
+	if w := third.page.Welcome(); w.Taken == nil || *w.Taken != 30 {
+		t.Errorf("taken %v, want 30", w.Taken)
+	}
+	if strings.Contains(again.screen.String(), "twice") {
+		t.Errorf("screen %q", again.screen.String())
+	}
+}
+
+// TestOneAnswer: a program that asks the terminal gets one answer, however many
+// pages there are.
+func TestOneAnswer(t *testing.T) {
+	term := newTerminal(t, "stty -echo -icanon; echo go; dd bs=1 count=6 2>/dev/null; echo .; sleep 1000")
+	a, b := view(t, term, "a", usual), view(t, term, "b", usual) // b is active
+	if err := term.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a.sees("go")
+	for _, v := range []*viewer{a, b, a} {
+		if err := v.page.Answer([]byte(map[*viewer]string{a: "aaa", b: "bbb"}[v])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.types("xyz")
+	b.sees("bbbxyz.")
 }

@@ -20,6 +20,11 @@
 //	r  Resize: columns and rows, two bytes each
 //	a  Ack: eight bytes, the offset up to which the page has consumed output
 //	s  Start: a new shell, after one has ended
+//	q  Answer: what the page's terminal answers to a question that a program
+//	   has asked it (where is the cursor? what are you?). Of several pages that
+//	   show a shell, the one that was used last is heard
+//	p  Ping: the gateway answers with the same, so that a page which has doubts
+//	   needn't wait for the connection to break
 //
 // From the gateway:
 //
@@ -68,6 +73,8 @@ const (
 	KindResize  Kind = 'r'
 	KindAck     Kind = 'a'
 	KindStart   Kind = 's'
+	KindAnswer  Kind = 'q'
+	KindPing    Kind = 'p'
 	KindWelcome Kind = 'w'
 	KindOutput  Kind = 'o'
 	KindCredit  Kind = 'c'
@@ -105,6 +112,13 @@ type Welcome struct {
 	// Preamble, which puts the terminal into the modes in force at Offset.
 	Reset    bool   `json:"reset,omitempty"`
 	Preamble string `json:"preamble,omitempty"`
+	// Live is set with Reset: output before this offset is from before the page
+	// came, and the questions of programs in it have had their answers.
+	Live uint64 `json:"live,omitempty"`
+	// Taken is how much input has come from this page so far, by all of its
+	// connections. What it sent beyond that is lost; it is to send it again.
+	// Without it the page isn't remembered.
+	Taken *uint64 `json:"taken,omitempty"`
 }
 
 // State says how the shells are.
@@ -152,7 +166,7 @@ func Parse(frame []byte) (Message, error) {
 			return Message{}, errors.New("hello frame: the client's name must have 1 to 64 bytes")
 		}
 		m.Hello.Size, err = checkSize(m.Hello.Size)
-	case KindInput:
+	case KindInput, KindAnswer:
 		m.Input = body
 	case KindResize:
 		if len(body) != 4 {
@@ -164,9 +178,9 @@ func Parse(frame []byte) (Message, error) {
 			return Message{}, fmt.Errorf("ack frame of %d bytes", len(body))
 		}
 		m.Offset = binary.BigEndian.Uint64(body)
-	case KindStart:
+	case KindStart, KindPing:
 		if len(body) != 0 {
-			return Message{}, fmt.Errorf("start frame of %d bytes", len(body))
+			return Message{}, fmt.Errorf("frame of kind %q with %d bytes", byte(m.Kind), len(body))
 		}
 	default:
 		return Message{}, fmt.Errorf("frame of unknown kind %q", byte(m.Kind))
@@ -190,6 +204,9 @@ func AppendOutputHeader(frame []byte, offset uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(frame, byte(KindOutput)), offset)
 }
 
+// AppendPing appends the answer to a ping.
+func AppendPing(frame []byte) []byte { return append(frame, byte(KindPing)) }
+
 // AppendCredit appends a credit frame for n bytes of input.
 func AppendCredit(frame []byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(frame, byte(KindCredit)), n)
@@ -209,7 +226,7 @@ func AppendWelcome(frame []byte, w Welcome) []byte { return appendJSON(frame, Ki
 func AppendState(frame []byte, s State) []byte { return appendJSON(frame, KindState, s) }
 
 func appendJSON(frame []byte, k Kind, v any) []byte {
-	// The types given here are of strings, numbers and booleans only, which
+	// The types given here are made of strings, numbers and booleans, which
 	// always encode.
 	body, _ := json.Marshal(v)
 	return append(append(frame, byte(k)), body...)

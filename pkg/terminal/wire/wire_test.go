@@ -20,6 +20,8 @@ func TestParse(t *testing.T) {
 		"giant resize": {"r\xff\xff\xff\xff", wire.Message{Kind: wire.KindResize, Size: wire.Size{Columns: 1000, Rows: 1000}}},
 		"ack":          {"a\x00\x00\x00\x01\x00\x00\x00\x02", wire.Message{Kind: wire.KindAck, Offset: 1<<32 | 2}},
 		"start":        {"s", wire.Message{Kind: wire.KindStart}},
+		"ping":         {"p", wire.Message{Kind: wire.KindPing}},
+		"answer":       {"q\x1b[1;1R", wire.Message{Kind: wire.KindAnswer, Input: []byte("\x1b[1;1R")}},
 		"hello": {`h{"client":"c1","stream":"S","offset":7,"columns":80,"rows":24}`, wire.Message{Kind: wire.KindHello,
 			Hello: wire.Hello{Client: "c1", Stream: "S", Offset: 7, Size: wire.Size{Columns: 80, Rows: 24}}}},
 	} {
@@ -39,13 +41,14 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for name, frame := range map[string]string{
 		"nothing":             "",
-		"unknown kind":        "q",
+		"unknown kind":        "x",
 		"the gateway's kind":  "o\x00\x00\x00\x00\x00\x00\x00\x00x",
 		"short resize":        "r\x00\x50",
 		"long resize":         "r\x00\x50\x00\x18\x00",
 		"no columns":          "r\x00\x00\x00\x18",
 		"short ack":           "a\x01",
 		"start with content":  "sx",
+		"ping with content":   "px",
 		"hello without JSON":  "h",
 		"hello without name":  `h{"columns":80,"rows":24}`,
 		"hello without size":  `h{"client":"c"}`,
@@ -63,7 +66,7 @@ func TestParseRefuses(t *testing.T) {
 
 // FuzzParse looks for frames that end the gateway or come out of bounds.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"", "i", "ix", "r\x00\x50\x00\x18", "a\x00\x00\x00\x00\x00\x00\x00\x01", "s",
+	for _, seed := range []string{"", "i", "ix", "r\x00\x50\x00\x18", "a\x00\x00\x00\x00\x00\x00\x00\x01", "s", "p", "q\x1b[0n",
 		`h{"client":"c","stream":"s","offset":1,"columns":80,"rows":24}`, "h{", "\x00"} {
 		f.Add([]byte(seed))
 	}
@@ -79,12 +82,12 @@ func FuzzParse(f *testing.F) {
 			if m.Hello.Client == "" || len(m.Hello.Client) > 64 {
 				t.Errorf("client %q", m.Hello.Client)
 			}
-		case wire.KindInput:
+		case wire.KindInput, wire.KindAnswer:
 			if !bytes.Equal(m.Input, frame[1:]) {
 				t.Errorf("input %q of %q", m.Input, frame)
 			}
 			return
-		case wire.KindAck, wire.KindStart:
+		case wire.KindAck, wire.KindStart, wire.KindPing:
 			return
 		case wire.KindResize:
 		default:
