@@ -39,7 +39,7 @@ func (g *gateway) raw(t *testing.T, text string) string {
 	return string(answer)
 }
 
-func (g *gateway) dial(t *testing.T) net.Conn {
+func (g *gateway) dial(t testing.TB) net.Conn {
 	t.Helper()
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(g.URL, "http://"))

@@ -53,7 +53,7 @@ type fakeHub struct {
 
 type code struct{ user, challenge string }
 
-func newFakeHub(t *testing.T) *fakeHub {
+func newFakeHub(t testing.TB) *fakeHub {
 	h := &fakeHub{tokens: map[string]string{}, codes: map[string]code{}, scopes: map[string][]string{
 		owner:     {"access:servers!user=jane.doe@example.com", "read:users:name!user=jane.doe@example.com"},
 		"mallory": {"access:servers!user=mallory"},
@@ -121,7 +121,7 @@ func (b *syncBuffer) logf(format string, args ...any) {
 
 func (b *syncBuffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
 
-func newGateway(t *testing.T, every time.Duration, change ...func(*server.Options)) *gateway {
+func newGateway(t testing.TB, every time.Duration, change ...func(*server.Options)) *gateway {
 	t.Helper()
 	g := &gateway{hub: newFakeHub(t), log: &syncBuffer{}}
 	env := map[string]string{
@@ -181,12 +181,12 @@ func newGateway(t *testing.T, every time.Duration, change ...func(*server.Option
 // browser has cookies, and goes no further than it is told.
 type browser struct {
 	*http.Client
-	t    *testing.T
+	t    testing.TB
 	g    *gateway
 	head http.Header // on each request
 }
 
-func newBrowser(t *testing.T, g *gateway) *browser {
+func newBrowser(t testing.TB, g *gateway) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +330,7 @@ func (b *browser) ends(conn *websocket.Conn) websocket.CloseError {
 	}
 }
 
-func want(t *testing.T, what string, got, want int) {
+func want(t testing.TB, what string, got, want int) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: status %d, want %d", what, got, want)
@@ -426,7 +426,7 @@ func TestLoginIsBoundToTheBrowser(t *testing.T) {
 	})
 }
 
-func mustURL(t *testing.T, s string) *url.URL {
+func mustURL(t testing.TB, s string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(s)
 	if err != nil {
