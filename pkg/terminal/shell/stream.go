@@ -22,8 +22,9 @@ const (
 	DefaultScrollback = 1 << 20
 	// graceOfLost is how long output waits for a page whose connection broke.
 	graceOfLost = time.Minute
-	// gathered is how much output is worth a message of its own, in bytes.
-	gathered = 32 << 10
+	// gathered is how much output is worth a message of its own, in bytes: with
+	// the next read of the terminal it would be more than one carries.
+	gathered = wire.MaxOutput - 4<<10
 )
 
 // The reasons for which a page gets no more output.
@@ -77,6 +78,7 @@ type Reader struct {
 
 	// guarded by stream.mu
 	sent, acked uint64
+	want        uint64    // how much unsent output it is woken for
 	reset       bool      // the page must start anew at sent
 	full        time.Time // since when output waits for acknowledgements
 	taken       uint64    // bytes of input
@@ -160,7 +162,9 @@ func (s *stream) write(p []byte) {
 	defer s.mu.Unlock()
 	s.ring.write(p, s.passed.feed)
 	for _, r := range s.readers {
-		r.poke()
+		if s.ring.end-r.sent >= r.want {
+			r.poke()
+		}
 	}
 }
 
@@ -333,23 +337,27 @@ func (r *Reader) Next(ctx context.Context, buf []byte) (offset uint64, out []byt
 // Gather waits, for as long as d at most, until a good deal of output has come
 // together.
 func (r *Reader) Gather(ctx context.Context, d time.Duration) {
+	s := r.stream
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for {
-		r.stream.mu.Lock()
-		enough := r.gone || r.stream.ring.end-r.sent >= gathered
-		r.stream.mu.Unlock()
+	for late := false; ; {
+		s.mu.Lock()
+		enough := late || r.gone || s.ring.end-r.sent >= gathered
+		r.want = gathered // to wake for each piece costs as much as reading it
 		if enough {
+			r.want = 0
 			r.poke()
+		}
+		s.mu.Unlock()
+		if enough {
 			return
 		}
 		select {
 		case <-r.wake:
 		case <-timer.C:
-			r.poke()
-			return
+			late = true
 		case <-ctx.Done():
-			return
+			late = true
 		}
 	}
 }
