@@ -56,6 +56,7 @@ func FuzzConversation(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.CloseNow() }()
+		conn.SetReadLimit(1 << 20)
 		if greet {
 			script = append(frame(hello), script...)
 		}

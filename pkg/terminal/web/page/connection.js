@@ -11,6 +11,8 @@ const ackStep = 64 * 1024;      // bytes shown between two acknowledgements
 const silence = 75_000;         // ms without a frame: the connection is dead (one is due every 30 s)
 const firstRetry = 500;         // ms
 const lastRetry = 15_000;       // ms
+const echoTime = 2_000;         // ms without a frame after typing that make a page doubt the connection
+const pingTime = 6_000;         // ms that the answer to a ping may take
 const patience = 75_000;        // ms until a session that isn't found is taken for stopped
 
 // --- frames
@@ -40,6 +42,10 @@ function numbers(...values) { // pairs of value and width in bytes
 
 const me = Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 
+// numberOf is the shell's number in the page's address.
+export const numberOf = () => Number(location.pathname.match(/\/shell\/(\d+)$/)?.[1] ?? 1);
+
+let number = numberOf(); // of the shell that is shown
 let socket = null;   // the connection, also while it is being made
 let welcomed = false; // whether it has come to the terminal
 let over = false;    // whether nothing but a reload helps
@@ -54,13 +60,42 @@ let lost = 0;        // since when there is no connection
 let retry = 0;       // timer
 let generation = 0;  // of the screen: counts resets, so that late news of an old one is ignored
 let typed = [];      // input that waits for credit
+let unsure = [];     // input that was sent, but may not have come
+let base = 0;        // how many bytes came before that
 let uncredited = 0;  // bytes under way
+let live = 0;        // up to which byte the output is from before this page came
+let doubt = 0;       // timer: the echo of what was typed is due
+let pinged = 0;      // timer: the answer to a ping is due
 let own = null;      // size of this page's window
 
 const listeners = [];
+const closedListeners = [];
 
 // onState calls f with each state that the gateway tells (wire.State).
 export const onState = (f) => listeners.push(f);
+
+// onClosed calls f when the shell that is shown has been closed.
+export const onClosed = (f) => closedListeners.push(f);
+
+// current is the number of the shell that is shown.
+export const current = () => number;
+
+// show shows another shell.
+export function show(another) {
+  const s = socket;
+  number = another;
+  socket = null;
+  s?.close(1000);
+  clearTimeout(pinged);
+  pinged = 0;
+  welcomed = over = false;
+  stream = "";
+  received = retries = lost = 0;
+  typed = unsure = [];
+  base = 0;
+  hide("connection");
+  connect();
+}
 
 // send sends a frame, if there is a connection.
 export function send(kind, body = new Uint8Array()) {
@@ -71,7 +106,7 @@ export function send(kind, body = new Uint8Array()) {
 export function connect() {
   clearTimeout(retry);
   retry = 0;
-  const url = new URL(at("ws"));
+  const url = new URL(at(number === 1 ? "ws" : `ws?shell=${number}`));
   url.protocol = url.protocol.replace("http", "ws");
   const s = new WebSocket(url);
   s.binaryType = "arraybuffer";
@@ -85,6 +120,8 @@ export function connect() {
   s.onmessage = (event) => {
     if (s !== socket) return;
     heard = Date.now();
+    clearTimeout(pinged);
+    pinged = 0;
     if (typeof event.data !== "string") take(new Uint8Array(event.data));
   };
   s.onclose = (event) => {
@@ -103,6 +140,7 @@ function take(bytes) {
       break;
     case "c":
       uncredited = Math.max(0, uncredited - view.getUint32(0));
+      came(view.getUint32(0));
       flush();
       break;
     case "z":
@@ -121,15 +159,24 @@ function welcome(w) {
     term.reset();
     term.write(w.preamble ?? "");
     shown = w.offset;
+    live = w.live ?? 0;
   }
   stream = w.stream;
   received = acknowledged = w.offset;
   uncredited = 0;
-  typed = [];
+  if (w.taken === undefined) { // the gateway doesn't know this page, or no longer
+    typed = unsure = [];
+    base = 0;
+  } else {
+    came(w.taken - base);
+    typed = [...unsure, ...typed];
+    unsure = [];
+  }
   retries = lost = 0;
   welcomed = true;
   hide("connection");
   place.classList.remove("refusing");
+  flush();
 }
 
 function output(offset, bytes) {
@@ -157,6 +204,10 @@ async function lose(code, reason) {
   welcomed = false;
   if (over) return;
   place.classList.add("refusing");
+  if (code === 4004) {
+    closed();
+    return;
+  }
   if (code === 4000) { // this page has a newer connection; can't be either
     return;
   }
@@ -166,6 +217,11 @@ async function lose(code, reason) {
   }
   lost ||= Date.now();
   const there = retries > 0 || code !== 1006 ? await ask() : true;
+  if (over || socket) return;
+  if (there && number !== 1 && retries > 0 && await isClosed()) {
+    closed();
+    return;
+  }
   if (over || socket) return;
   // After a restart of the proxy the hub answers for every session for a minute.
   if (!there && Date.now() - lost > patience) {
@@ -191,6 +247,23 @@ export async function ask() {
   }
 }
 
+// isClosed asks whether the session has this shell no more: it doesn't after its
+// container was started anew.
+async function isClosed() {
+  const asked = number;
+  try {
+    const answer = await request("shells");
+    return answer.ok && asked === number && !(await answer.json()).shells.some((s) => s.number === asked);
+  } catch {
+    return false;
+  }
+}
+
+function closed() {
+  over = true;
+  closedListeners.forEach((f) => f());
+}
+
 function end(status) {
   over = true;
   if (status === 403) banner("connection", "You may not use this session any more.", { link: { text: "Open your own", href: hubHome } });
@@ -204,20 +277,39 @@ function again() {
   }
 }
 
+// drop takes the connection for dead, whatever the browser thinks of it.
+function drop() {
+  const s = socket;
+  if (!s) return;
+  lose(1006, "");
+  s.close();
+}
+
 function checkSilence() {
-  if (socket && Date.now() - heard > silence) {
-    const s = socket;
-    lose(1006, "");
-    s.close();
-  }
+  if (Date.now() - heard > silence) drop();
+}
+
+// ping makes sure of the connection. It is asked only when there is reason to
+// doubt: a page that nobody uses must look like it.
+function ping() {
+  if (!welcomed || pinged) return;
+  pinged = setTimeout(() => {
+    pinged = 0;
+    drop();
+  }, pingTime);
+  send("p");
 }
 
 setInterval(checkSilence, 5000);
-addEventListener("online", again);
-addEventListener("offline", () => { if (socket) checkSilence(); });
-document.addEventListener("visibilitychange", () => {
+addEventListener("online", () => { // perhaps another network, where the old connection leads nowhere
+  ping();
+  again();
+});
+addEventListener("offline", () => { if (socket) ping(); });
+document.addEventListener("visibilitychange", () => { // a laptop awakes
   if (document.visibilityState !== "visible") return;
   checkSilence();
+  ping();
   again();
 });
 
@@ -227,8 +319,33 @@ function flush() {
   while (typed.length > 0 && uncredited < inputWindow) {
     const bytes = typed.shift();
     uncredited += bytes.length;
+    unsure.push(bytes);
     send("i", bytes);
+    const at = Date.now();
+    doubt ||= setTimeout(() => {
+      doubt = 0;
+      if (heard < at) ping();
+    }, echoTime);
   }
+}
+
+// came forgets so many bytes of input: the gateway has them.
+function came(bytes) {
+  base += bytes;
+  while (bytes > 0 && unsure.length > 0) {
+    const first = unsure[0];
+    if (first.length > bytes) unsure[0] = first.subarray(bytes);
+    else unsure.shift();
+    bytes -= Math.min(bytes, first.length);
+  }
+}
+
+// answer is what xterm.js answers to a program that asks it something.
+const answer = /^(?:\x1b\[[?>=]?[\d;]*(?:c|R|n|t|\$y)|\x1bP[^\x1b]*\x1b\\|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\))$/;
+
+// reply passes an answer on, unless the question is an old one.
+function reply(text) {
+  if (welcomed && shown >= live) send("q", encoder.encode(text));
 }
 
 function enter(bytes) {
@@ -243,7 +360,7 @@ function enter(bytes) {
 
 // Whoever else has text for the shell calls term.input or term.paste, which
 // come here.
-term.onData((text) => enter(encoder.encode(text)));
+term.onData((text) => (answer.test(text) ? reply(text) : enter(encoder.encode(text))));
 term.onBinary((text) => enter(Uint8Array.from(text, (c) => c.charCodeAt(0))));
 
 // --- the size: the page that its attendee uses decides, the others follow

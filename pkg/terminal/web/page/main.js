@@ -7,6 +7,7 @@ import "./theme.js"; // before the first paint
 import { connect } from "./connection.js";
 import { term } from "./terminal.js";
 import "./session.js";
+import "./tabs.js";
 
 term.focus();
 connect();
