@@ -15,7 +15,7 @@ import (
 var version = "dev" // set by the build
 
 func main() {
-	err := terminal.Run(context.Background(), os.Args[1:], version, os.Stdout, os.Stderr)
+	err := terminal.Run(context.Background(), os.Args[1:], version, os.Stdin, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, terminal.ErrUsage):
 		os.Exit(2)

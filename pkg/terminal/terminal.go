@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/workshopctl/workshopctl/pkg/terminal/hubauth"
+	"github.com/workshopctl/workshopctl/pkg/terminal/local"
 	"github.com/workshopctl/workshopctl/pkg/terminal/process"
 	"github.com/workshopctl/workshopctl/pkg/terminal/seed"
 	"github.com/workshopctl/workshopctl/pkg/terminal/server"
@@ -38,6 +39,8 @@ Usage:
   workshop-terminal install DIR     copy itself into DIR
   workshop-terminal seed SRC DST    fill the volume at DST from SRC, once
   workshop-terminal serve           let the attendee in, and show a terminal
+  workshop-terminal attach [--shell N] [--write]
+                                    show the attendee's shell here, too; ends with its input
   workshop-terminal version         print the version
 `
 
@@ -45,7 +48,7 @@ Usage:
 var ErrUsage = errors.New("wrong usage")
 
 // Run does what args (without the program's name) say.
-func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
+func Run(ctx context.Context, args []string, version string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return ErrUsage
@@ -57,6 +60,8 @@ func Run(ctx context.Context, args []string, version string, stdout, stderr io.W
 		return seed.Seed(rest[0], rest[1], func(format string, args ...any) {
 			fmt.Fprintf(stderr, "seed: %s\n", plain(fmt.Sprintf(format, args...)))
 		})
+	case name == "attach":
+		return attach(ctx, rest, stdin, stdout, stderr)
 	case name == "serve":
 		return serve(ctx, rest, version, stdout, stderr)
 	case name == "version" && len(rest) == 0:
@@ -68,6 +73,22 @@ func Run(ctx context.Context, args []string, version string, stdout, stderr io.W
 	}
 	fmt.Fprint(stderr, usage)
 	return ErrUsage
+}
+
+// attach joins a shell of the session in whose container it runs.
+func attach(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("attach", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	number := flags.Int("shell", shell.First, "number of the shell")
+	write := flags.Bool("write", false, "type into it, too")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil || flags.NArg() > 0 {
+		return ErrUsage
+	}
+	return local.Attach(ctx, local.Options{
+		Address: local.Address(os.Getenv("JUPYTERHUB_SERVICE_PREFIX")), Shell: *number, Write: *write, In: stdin, Out: stdout, Events: stderr,
+	})
 }
 
 func serve(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
@@ -140,6 +161,16 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	srv, err := server.New(options)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
+	}
+	// Without it the session works, but for trainers who want to watch.
+	if watch, err := local.Listen(ctx, local.Address(config.Prefix)); err != nil {
+		logf("nobody can watch: %v", err)
+	} else {
+		go func() {
+			if err := srv.ServeLocal(ctx, watch); err != nil {
+				logf("nobody can watch any more: %v", err)
+			}
+		}()
 	}
 	go start(ctx, machine, setup, reaper, options.Shells, logf)
 	logf("workshop-terminal %s serves %s on %s", version, config.Prefix, listener.Addr())

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_GATEWAY") == "" {
 		os.Exit(m.Run())
 	}
-	if err := Run(context.Background(), os.Args[1:], "0.0.0", os.Stdout, os.Stderr); err != nil {
+	if err := Run(context.Background(), os.Args[1:], "0.0.0", os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -99,7 +99,7 @@ func TestUsage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := Run(t.Context(), test.args, "1.2.3", &out, &out)
+			err := Run(t.Context(), test.args, "1.2.3", strings.NewReader(""), &out, &out)
 			if !errors.Is(err, test.err) || !strings.Contains(out.String(), test.want) {
 				t.Errorf("%v, printed %q", err, out.String())
 			}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -77,7 +79,7 @@ func Logs(ctx context.Context, f *factory.Factory, o *LogsOptions) error {
 	if o.Tail >= 0 {
 		options.TailLines = &o.Tail
 	}
-	stream, err := c.Kubernetes.CoreV1().Pods(c.Namespace).GetLogs(pod, options).Stream(ctx)
+	stream, err := c.Kubernetes.CoreV1().Pods(c.Namespace).GetLogs(pod.Name, options).Stream(ctx)
 	if err != nil {
 		return fmt.Errorf("log of %s: %w", o.User, err)
 	}
@@ -100,26 +102,55 @@ func Logs(ctx context.Context, f *factory.Factory, o *LogsOptions) error {
 
 // find returns the pod of a user's session. One that is spelled otherwise will
 // do where there is none of exactly that name.
-func find(ctx context.Context, c *factory.Cluster, n workshop.Names, user string) (string, error) {
+func find(ctx context.Context, c *factory.Cluster, n workshop.Names, user string) (*corev1.Pod, error) {
 	pods, err := c.Kubernetes.CoreV1().Pods(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: session.Selector(n)})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var users []string
-	var alike string
-	for _, p := range pods.Items {
+	var exact, alike []*corev1.Pod
+	for i := range pods.Items {
+		p := &pods.Items[i]
 		name := p.Annotations[workshop.UsernameAnnotation]
-		if name == user {
-			return p.Name, nil
-		}
-		if factory.SameUser(name, user) {
-			alike = p.Name
+		switch {
+		case name == user:
+			exact = append(exact, p)
+		case factory.SameUser(name, user):
+			alike = append(alike, p)
 		}
 		users = append(users, name)
 	}
-	if alike != "" {
-		return alike, nil
+	if p := current(exact); p != nil {
+		return p, nil
 	}
-	return "", fault.Hint(fmt.Errorf("%s has no session in workshop %s%s", user, n, factory.DidYouMean(user, users)),
+	if names := userNames(alike); len(names) > 1 {
+		return nil, fault.Usage("%s could be any of %s; write the name as it is", user, strings.Join(names, ", "))
+	}
+	if p := current(alike); p != nil {
+		return p, nil
+	}
+	return nil, fault.Hint(fmt.Errorf("%s has no session in workshop %s%s", user, n, factory.DidYouMean(user, users)),
 		"`workshopctl sessions list` shows who has one.")
+}
+
+// current is the pod of a session that isn't about to go, if there is one: a
+// session that has been started again may have two for a moment.
+func current(pods []*corev1.Pod) *corev1.Pod {
+	var found *corev1.Pod
+	for _, p := range pods {
+		if found == nil || found.DeletionTimestamp != nil && p.DeletionTimestamp == nil {
+			found = p
+		}
+	}
+	return found
+}
+
+// userNames are the users of pods, each once.
+func userNames(pods []*corev1.Pod) []string {
+	var names []string
+	for _, p := range pods {
+		names = append(names, p.Annotations[workshop.UsernameAnnotation])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

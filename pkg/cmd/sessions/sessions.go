@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sessions is the command `sessions` with list and logs.
+// Package sessions is the command `sessions` with list, logs and attach.
 package sessions
 
 import (
@@ -11,8 +11,9 @@ import (
 
 // Runs are what the commands run; nil fields stand for the real ones.
 type Runs struct {
-	List factory.Run[*ListOptions]
-	Logs factory.Run[*LogsOptions]
+	List   factory.Run[*ListOptions]
+	Logs   factory.Run[*LogsOptions]
+	Attach factory.Run[*AttachOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.
@@ -21,11 +22,12 @@ func NewCommand(f *factory.Factory, runs Runs) *cobra.Command {
 		Use:     "sessions",
 		Aliases: []string{"session"},
 		Short:   "Who has a session, in which state and why",
-		Long:    "Shows who has a session, and what a session says.",
+		Long:    "Shows who has a session, what a session says, and what its attendee sees.",
 		Example: `  workshopctl sessions list
-  workshopctl sessions logs jane`,
+  workshopctl sessions logs jane
+  workshopctl sessions attach jane`,
 	}
 	factory.Group(cmd)
-	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs))
+	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach))
 	return cmd
 }

@@ -91,7 +91,7 @@ func (s *Server) serveWhere(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	writeJSON(w, map[string]any{"root": s.Files.Root, "directory": s.workingDirectory(t), "limit": s.Files.Limit})
+	writeJSON(w, map[string]any{"root": s.Files.Root, "home": s.Files.Home, "directory": s.workingDirectory(t), "limit": s.Files.Limit})
 }
 
 // workingDirectory is where a terminal's programs are, relative to the root of
@@ -494,7 +494,9 @@ type pacedReader struct {
 }
 
 func (r *pacedReader) Read(p []byte) (int, error) {
-	_ = r.control.SetReadDeadline(time.Now().Add(stallTime))
+	// The answer may be late as well.
+	deadline := time.Now().Add(stallTime)
+	_, _ = r.control.SetReadDeadline(deadline), r.control.SetWriteDeadline(deadline)
 	// The answer comes after all of it.
 	_ = r.control.SetWriteDeadline(time.Now().Add(2 * stallTime))
 	n, err := r.Reader.Read(p)

@@ -418,7 +418,9 @@ func (s *Server) sessions() map[*hubauth.Session]bool {
 	defer s.mu.Unlock()
 	all := map[*hubauth.Session]bool{}
 	for socket := range s.sockets {
-		all[socket.session] = true
+		if socket.session != nil {
+			all[socket.session] = true
+		}
 	}
 	return all
 }

@@ -47,7 +47,8 @@ const (
 
 // socket is one open websocket.
 type socket struct {
-	session *hubauth.Session
+	session *hubauth.Session // nil for a watcher
+	watches *watcher         // nil for a page
 	conn    *websocket.Conn
 	cancel  context.CancelCauseFunc
 	// patience is how long a frame may take, and what it holds be acknowledged.
@@ -148,7 +149,13 @@ func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Termin
 		}
 	}
 	defer s.Shells.Watch(k.tellShells)()
-	page := terminal.Attach(hello, shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit})
+	notify := shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit}
+	var page *shell.Page
+	if k.watches != nil {
+		page = terminal.Watch(hello.Client, k.watches.types, notify)
+	} else {
+		page = terminal.Attach(hello, notify)
+	}
 	var writers sync.WaitGroup
 	writers.Go(func() { cancel(k.sendOutput(ctx, page)) })
 	writers.Go(func() { cancel(k.sendNews(ctx, page, s.KeepAlive)) })
@@ -164,7 +171,7 @@ func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Termin
 	}
 	// A page that says goodbye is closed; one that doesn't may come back.
 	status := websocket.CloseStatus(err)
-	page.Detach(status != websocket.StatusNormalClosure && status != websocket.StatusGoingAway)
+	page.Detach(k.watches == nil && status != websocket.StatusNormalClosure && status != websocket.StatusGoingAway)
 	writers.Wait()
 	switch {
 	case errors.Is(err, shell.ErrReplaced):

@@ -76,6 +76,9 @@ type Reader struct {
 	name   string
 	wake   chan struct{} // has a token when there may be news
 
+	// watches says that output never waits for this reader.
+	watches bool
+
 	// guarded by stream.mu
 	sent, acked uint64
 	want        uint64    // how much unsent output it is woken for
@@ -90,9 +93,13 @@ type Reader struct {
 // attach gives the page called name its place: where it stopped, if its
 // offset is of this stream and still kept, else at the oldest byte.
 func (s *stream) attach(name, id string, offset uint64) *Reader {
+	return s.attachAs(name, id, offset, false)
+}
+
+func (s *stream) attachAs(name, id string, offset uint64, watches bool) *Reader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &Reader{stream: s, name: name, wake: make(chan struct{}, 1)}
+	r := &Reader{stream: s, name: name, watches: watches, wake: make(chan struct{}, 1)}
 	if id == s.id && offset >= s.ring.start && offset <= s.ring.end {
 		r.sent, r.acked = offset, offset
 	} else {
@@ -140,12 +147,17 @@ func (s *stream) waitForRoom() error {
 }
 
 func (s *stream) allBehind() bool {
+	behind := false
 	for _, r := range s.readers {
+		if r.watches {
+			continue
+		}
 		if s.ring.end-min(r.acked, s.ring.end) < wire.Window {
 			return false
 		}
+		behind = true
 	}
-	return len(s.readers) > 0 && !s.rushing
+	return behind && !s.rushing
 }
 
 // rush lets output go on whoever is behind.

@@ -136,6 +136,8 @@ type Page struct {
 	terminal *Terminal
 	notify   Notify
 	size     wire.Size
+	// watches is nil for the attendee's own pages.
+	watches *watching
 }
 
 // Attach adds a page. Detach it with [Page.Detach].
@@ -144,7 +146,7 @@ func (t *Terminal) Attach(hello wire.Hello, notify Notify) *Page {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pages[p] = true
-	notify.State(wire.State{Shell: t.state})
+	notify.State(t.news())
 	t.activate(p)
 	return p
 }
@@ -156,6 +158,9 @@ func (p *Page) Detach(lost bool) {
 	delete(t.pages, p)
 	if t.active == p {
 		t.active = nil
+	}
+	if p.watches != nil {
+		t.tellState()
 	}
 	t.mu.Unlock()
 	p.Reader.Detach(lost)
@@ -172,6 +177,9 @@ func (p *Page) Resize(s wire.Size) {
 
 // activate gives the terminal the size of p; the caller holds the lock.
 func (t *Terminal) activate(p *Page) {
+	if p.watches != nil {
+		return
+	}
 	if t.active == p && t.size == p.size {
 		return
 	}
@@ -191,6 +199,10 @@ func (t *Terminal) activate(p *Page) {
 // credited when they take it. Without a shell it is dropped.
 func (p *Page) Input(data []byte) error {
 	t := p.terminal
+	if p.watches != nil && !p.watches.types {
+		p.notify.Credit(len(data))
+		return nil
+	}
 	if err := p.take(len(data)); err != nil {
 		return err
 	}
@@ -211,7 +223,7 @@ func (p *Page) Input(data []byte) error {
 func (p *Page) Answer(data []byte) error {
 	t := p.terminal
 	t.mu.Lock()
-	r, heard := t.running, t.active == p || t.active == nil
+	r, heard := t.running, (t.active == p || t.active == nil) && p.watches == nil
 	t.mu.Unlock()
 	if r == nil || !heard {
 		return nil
@@ -232,7 +244,12 @@ func (t *Terminal) Start() error {
 }
 
 // Start is [Terminal.Start].
-func (p *Page) Start() error { return p.terminal.Start() }
+func (p *Page) Start() error {
+	if p.watches != nil && !p.watches.types {
+		return nil
+	}
+	return p.terminal.Start()
+}
 
 func (t *Terminal) start() error {
 	if t.running != nil || t.closed {
@@ -300,9 +317,7 @@ func pollable(tty *os.File) (*os.File, error) {
 
 func (t *Terminal) setState(s string) {
 	t.state = s
-	for p := range t.pages {
-		p.notify.State(wire.State{Shell: s})
-	}
+	t.tellState()
 	t.changed()
 }
 

@@ -335,3 +335,55 @@ func TestOneAnswer(t *testing.T) {
 	b.types("xyz")
 	b.sees("bbbxyz.")
 }
+
+// TestWatcher sees everything, types nothing unless it may, and counts neither
+// for the size nor for the pace; the attendee's page knows of it.
+func TestWatcher(t *testing.T) {
+	term := newTerminal(t, "")
+	jane := view(t, term, "jane", wire.Size{Columns: 90, Rows: 30})
+	if err := term.Start(); err != nil {
+		t.Fatal(err)
+	}
+	jane.sees("ready> ")
+	states := make(chan wire.State, 100)
+	var told wire.Size
+	join := func(types bool) *shell.Page {
+		p := term.Watch("trainer", types, shell.Notify{
+			Size: func(s wire.Size) { told = s }, State: func(s wire.State) { states <- s }, Credit: func(int) {},
+		})
+		return p
+	}
+	watcher := join(false)
+	if s := <-states; s.Watchers != 1 || s.Writers != 0 || told != (wire.Size{Columns: 90, Rows: 30}) {
+		t.Errorf("state %+v, size %+v", s, told)
+	}
+	watcher.Resize(wire.Size{Columns: 10, Rows: 5})
+	if err := watcher.Input([]byte("echo by the wat''cher\r")); err != nil {
+		t.Fatal(err)
+	}
+	// It reads nothing of this, and nothing waits for it.
+	jane.types("stty size; i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo \"$i $i $i $i $i\"; done; echo en''d\r")
+	jane.sees("30 90")
+	jane.sees("end\r")
+	jane.until("silence of the watcher", func() bool { return !strings.Contains(jane.screen.String(), "by the wat") })
+	watcher.Detach(false)
+	for len(states) > 0 { // of the shell, meanwhile
+		<-states
+	}
+	helper := join(true)
+	if s := <-states; s.Watchers != 1 || s.Writers != 1 {
+		t.Errorf("state %+v", s)
+	}
+	if err := helper.Input([]byte("echo by the hel''per\r")); err != nil {
+		t.Fatal(err)
+	}
+	jane.sees("by the helper")
+	jane.page.Detach(false)
+	// Without the attendee the shell runs as free as before.
+	if err := helper.Input([]byte("i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo \"$i $i $i $i $i\"; done; echo en''d again\r")); err != nil {
+		t.Fatal(err)
+	}
+	back := view(t, term, "back", wire.Size{Columns: 90, Rows: 30})
+	back.sees("end again\r")
+	helper.Detach(false)
+}

@@ -127,6 +127,18 @@ type State struct {
 	Shell string `json:"shell"`
 	// Shells are all of the session's.
 	Shells []Shell `json:"shells,omitempty"`
+	// Watchers counts the trainers who see the page's own shell from their
+	// machine, Writers those of them who may type there.
+	Watchers int `json:"watchers,omitempty"`
+	Writers  int `json:"writers,omitempty"`
+}
+
+// Event is what `workshop-terminal attach` tells beside the terminal's output,
+// as a line of JSON on its standard error. One with nothing in it says that the
+// connection lives.
+type Event struct {
+	// Size is that of the terminal, at the beginning and when it changes.
+	Size *Size `json:"size,omitempty"`
 }
 
 // Shell is one of the session's shells.

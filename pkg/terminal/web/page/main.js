@@ -8,6 +8,8 @@ import { connect } from "./connection.js";
 import { term } from "./terminal.js";
 import "./session.js";
 import "./tabs.js";
+import "./files.js";
+import "./watchers.js";
 
 term.focus();
 connect();
