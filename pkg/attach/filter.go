@@ -145,7 +145,7 @@ func (f *Filter) pass(parameters []byte, final byte) {
 	switch {
 	case intermediate >= 0:
 		// Cursor shape and soft reset have one; so do questions.
-		if tail := string(parameters[intermediate:]); !(tail == " " && final == 'q' || tail == "!" && final == 'p') {
+		if tail := string(parameters[intermediate:]); (tail != " " || final != 'q') && (tail != "!" || final != 'p') {
 			return
 		}
 	case private && final != 'h' && final != 'l' && final != 'J' && final != 'K':

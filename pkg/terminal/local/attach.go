@@ -53,6 +53,9 @@ func Attach(ctx context.Context, o Options) error {
 		return Dial(ctx, o.Address)
 	}}}
 	conn, answer, err := websocket.Dial(ctx, "http://gateway/watch"+query, &websocket.DialOptions{HTTPClient: client})
+	if answer != nil && answer.Body != nil { // of a refusal
+		defer func() { _ = answer.Body.Close() }()
+	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNoGateway

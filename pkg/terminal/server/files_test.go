@@ -9,6 +9,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -261,11 +262,15 @@ func TestUploadThatBreaksOff(t *testing.T) {
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); {
-		if time.Now().After(deadline) {
+	late := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatalf("waited in vain: %s", what)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -529,7 +534,7 @@ func untar(t *testing.T, packed string) map[string]string {
 	files := map[string]string{}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		if err != nil {
@@ -609,17 +614,17 @@ func TestWhereUploadsGo(t *testing.T) {
 	conn, _ := v.socket(nil)
 	v.hello(conn)
 	v.sees(conn, "ready> ")
-	type_ := func(line string) {
+	enter := func(line string) {
 		t.Helper()
 		if err := conn.Write(t.Context(), 2, []byte("i"+line+"\r")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	type_("mkdir '" + v.root + "/src/a b'; cd '" + v.root + "/src/a b'")
+	enter("mkdir '" + v.root + "/src/a b'; cd '" + v.root + "/src/a b'")
 	eventually(t, "the shell's directory", func() bool { return where() == "src/a b" })
-	type_("(cd '" + v.root + "'; exec sleep 100)")
+	enter("(cd '" + v.root + "'; exec sleep 100)")
 	eventually(t, "the program's directory", func() bool { return where() == "." })
-	type_("\x03")
-	type_("cd /")
+	enter("\x03")
+	enter("cd /")
 	eventually(t, "outside again", func() bool { return where() == "src" })
 }
