@@ -91,7 +91,7 @@ export function show(another) {
   welcomed = over = false;
   stream = "";
   received = retries = lost = 0;
-  typed = unsure = [];
+  [typed, unsure] = [[], []]; // two lists, not one by two names
   base = 0;
   hide("connection");
   connect();
@@ -165,7 +165,7 @@ function welcome(w) {
   received = acknowledged = w.offset;
   uncredited = 0;
   if (w.taken === undefined) { // the gateway doesn't know this page, or no longer
-    typed = unsure = [];
+    [typed, unsure] = [[], []]; // two lists, not one by two names
     base = 0;
   } else {
     came(w.taken - base);
