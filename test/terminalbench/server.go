@@ -36,8 +36,8 @@ func environment(home string) []string {
 	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "LANG=C.UTF-8", "SHELL=/bin/bash", "TERM=xterm-256color", "PS1=$ "}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +54,11 @@ func (s *server) begin(ctx context.Context, address string) error {
 	}
 	asking := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	for {
-		resp, err := asking.Get(address)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := asking.Do(request)
 		if err == nil {
 			s.started = time.Since(start)
 			return resp.Body.Close()
@@ -79,11 +83,11 @@ func (s *server) stop() {
 }
 
 func startTerminado(ctx context.Context, python, script, home string) (*server, error) {
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cmd: exec.Command(python, script, strconv.Itoa(port))}
+	s := &server{cmd: exec.Command(python, script, strconv.Itoa(port))} //nolint:noctx // stop ends it
 	s.cmd.Env, s.cmd.Dir = environment(home), home
 	s.connect = func(ctx context.Context, shell int) (*client, error) {
 		return dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/terminals/websocket/s%d", port, shell), terminadoProtocol{}, nil, nil)
@@ -100,13 +104,13 @@ func standInHub() *httptest.Server {
 }
 
 func startGateway(ctx context.Context, program, hub, home string) (*server, error) {
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
 	origin := fmt.Sprintf("http://127.0.0.1:%d", port)
 	const prefix = "/user/jane/"
-	s := &server{cmd: exec.Command(program, "serve")}
+	s := &server{cmd: exec.Command(program, "serve")} //nolint:noctx // stop ends it
 	s.cmd.Dir = home
 	s.cmd.Env = append(environment(home), "JUPYTERHUB_SERVICE_URL="+origin+prefix, "JUPYTERHUB_SERVICE_PREFIX="+prefix,
 		"JUPYTERHUB_API_URL="+hub+"/hub/api", "JUPYTERHUB_API_TOKEN=secret", "JUPYTERHUB_CLIENT_ID=jupyterhub-user-jane",

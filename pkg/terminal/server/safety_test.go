@@ -332,7 +332,8 @@ func TestSlowClients(t *testing.T) {
 		}
 		_, err := io.Copy(io.Discard, conn)
 		close(stop)
-		if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+		var netErr net.Error
+		if errors.As(err, &netErr) && netErr.Timeout() {
 			t.Errorf("%s: the connection stays", name)
 		}
 	}
@@ -435,7 +436,7 @@ func awaitClose(r *bufio.Reader) error {
 		case errors.As(err, &netErr) && netErr.Timeout():
 			return err
 		case err != nil || head[0] == 0x88:
-			return nil
+			return nil //nolint:nilerr // the end is what is waited for, however it comes
 		}
 	}
 }
