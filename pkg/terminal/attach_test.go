@@ -24,7 +24,7 @@ func TestAttach(t *testing.T) {
 	defer hub.Close()
 	// Sockets without a file are the whole machine's.
 	prefix := fmt.Sprintf("JUPYTERHUB_SERVICE_PREFIX=/user/jane-%d/", os.Getpid())
-	env := append(gatewayEnv(hub.URL), prefix)
+	env := append(gatewayEnv(t, hub.URL), prefix)
 	gateway := exec.Command(os.Args[0], "serve")
 	gateway.Env, gateway.Stderr = env, os.Stderr
 	log, err := gateway.StdoutPipe()

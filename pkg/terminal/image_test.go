@@ -83,7 +83,7 @@ func (i *image) serve(env ...string) {
 	i.cmd = exec.Command("unshare", "--mount", "sh", "-c", `
 for d in dev proc; do [ ! -d "$0/$d" ] || mount --rbind "/$d" "$0/$d" || exit; done
 exec chroot --userspec=1000650000:0 --groups=0 "$0" /gateway serve`, i.root)
-	for _, e := range gatewayEnv(hub.URL) {
+	for _, e := range gatewayEnv(i.t, hub.URL) {
 		if strings.HasPrefix(e, "JUPYTERHUB_") || strings.HasPrefix(e, "PATH=") {
 			i.cmd.Env = append(i.cmd.Env, e)
 		}

@@ -37,8 +37,11 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func gatewayEnv(hub string) []string {
-	return append(os.Environ(), "TEST_AS_GATEWAY=1", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/user/jane/", "JUPYTERHUB_SERVICE_PREFIX=/user/jane/",
+// gatewayEnv has a home of its own: what starts with the shell of the person who
+// runs the tests is not theirs.
+func gatewayEnv(t *testing.T, hub string) []string {
+	t.Helper()
+	return append(os.Environ(), "HOME="+t.TempDir(), "TEST_AS_GATEWAY=1", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/user/jane/", "JUPYTERHUB_SERVICE_PREFIX=/user/jane/",
 		"JUPYTERHUB_API_URL="+hub+"/hub/api", "JUPYTERHUB_API_TOKEN=secret", "JUPYTERHUB_CLIENT_ID=jupyterhub-user-jane",
 		"JUPYTERHUB_USER=jane", `JUPYTERHUB_OAUTH_ACCESS_SCOPES=["access:servers!user=jane"]`, "SHELL=/bin/bash")
 }
@@ -48,7 +51,7 @@ func TestServeAndStop(t *testing.T) {
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"version": "6.1.1"}`) }))
 	defer hub.Close()
 	cmd := exec.Command(os.Args[0], "serve")
-	cmd.Env = gatewayEnv(hub.URL)
+	cmd.Env = gatewayEnv(t, hub.URL)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
