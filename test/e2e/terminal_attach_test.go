@@ -134,7 +134,11 @@ func TestTerminalAttach(t *testing.T) {
 		jane.sees("typed by 42", 10*time.Second)
 		help.sees("typed by 42")
 		jane.screenshot("attach-written")
-		help.types("sleep 1000\r\x03")
+		help.types("sleep 1000\r")
+		jane.sees("sleep 1000", 10*time.Second)
+		help.types("\x03")
+		jane.sees("^C", 10*time.Second)
+		jane.prompt() // Ctrl-C takes what is typed too early along
 		help.types("echo status $?\r")
 		jane.sees("status 130", 10*time.Second)
 		help.types("\x1d")
