@@ -54,9 +54,6 @@ const (
 	maxCopies = 999
 )
 
-// The statuses that http knows no short name for.
-const statusFull = http.StatusInsufficientStorage
-
 // fileError is an answer to a request about a file.
 type fileError struct {
 	status int
@@ -72,7 +69,7 @@ var (
 	errDenied    = fileError{http.StatusForbidden, "the session may not do that: the file or its folder has other rights"}
 	errNotAFile  = fileError{http.StatusForbidden, "this is neither a file nor a folder"}
 	errExists    = fileError{http.StatusConflict, "there is a file of that name"}
-	errFull      = fileError{statusFull, "there is no room for it: the volume is full"}
+	errFull      = fileError{http.StatusInsufficientStorage, "there is no room for it: the volume is full"}
 	errNoUploads = fileError{http.StatusForbidden, "uploads are switched off in this workshop"}
 )
 
@@ -494,11 +491,9 @@ type pacedReader struct {
 }
 
 func (r *pacedReader) Read(p []byte) (int, error) {
-	// The answer may be late as well.
-	deadline := time.Now().Add(stallTime)
-	_, _ = r.control.SetReadDeadline(deadline), r.control.SetWriteDeadline(deadline)
-	// The answer comes after all of it.
-	_ = r.control.SetWriteDeadline(time.Now().Add(2 * stallTime))
+	now := time.Now()
+	_ = r.control.SetReadDeadline(now.Add(stallTime))
+	_ = r.control.SetWriteDeadline(now.Add(2 * stallTime)) // the answer comes after all of it
 	n, err := r.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.failed = true

@@ -66,8 +66,7 @@ func (s *Server) serveShells(w http.ResponseWriter, r *http.Request) {
 	if s.Shells != nil {
 		list.Shells = s.Shells.List()
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(list) // the browser may be gone
+	writeJSON(w, list)
 }
 
 // serveNewShell opens one more.

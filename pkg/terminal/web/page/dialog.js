@@ -43,17 +43,19 @@ function row(...buttons) {
   return r;
 }
 
+// choose asks a question with several answers, given as [value, text]. The first
+// is the careful one, which has the focus, and the last the one that most
+// people want. The promise is of a value, or "" for Escape.
+export const choose = (title, text, answers) => open(title, (form) => {
+  const p = document.createElement("p");
+  p.textContent = text;
+  const buttons = answers.map(([value, words], i) => button(value, words, i === answers.length - 1));
+  buttons[0].autofocus = true;
+  form.append(p, row(...buttons));
+});
+
 // confirm asks whether to go on; the answer comes as a promise of a boolean.
-export async function confirm({ title, text, yes }) {
-  const answer = await open(title, (form) => {
-    const p = document.createElement("p");
-    p.textContent = text;
-    const cancel = button("", "Cancel");
-    cancel.autofocus = true;
-    form.append(p, row(cancel, button("yes", yes, true)));
-  });
-  return answer === "yes";
-}
+export const confirm = async ({ title, text, yes }) => await choose(title, text, [["", "Cancel"], ["yes", yes]]) === "yes";
 
 // tell shows content (elements) until it is closed.
 export const tell = (title, ...content) => open(title, (form) => {

@@ -5,7 +5,7 @@
 import "./files.css";
 import { at, element, request } from "./api.js";
 import { current } from "./connection.js";
-import { tell } from "./dialog.js";
+import { choose, tell } from "./dialog.js";
 import { addMenuItem } from "./menu.js";
 import { term } from "./terminal.js";
 
@@ -84,19 +84,10 @@ function progress(cancel) {
 let uploading = null; // what cancels the one under way
 
 // taken asks what to do about a name that is taken.
-async function taken(name, folder, more) {
-  const p = document.createElement("p");
-  p.textContent = `${folder} has a file of that name.${more ? " The answer holds for the other files, too." : ""}`;
-  const row = document.createElement("div");
-  row.className = "row";
-  for (const [value, text] of [["skip", "Skip"], ["rename", "Keep both"], ["replace", "Replace"]]) {
-    const b = document.createElement("button");
-    b.value = value;
-    b.textContent = text;
-    row.append(b);
-  }
-  return (await tell(`${name} is there already`, p, row)) || "skip";
-}
+const taken = async (name, folder, more) =>
+  (await choose(`${name} is there already`,
+    `${folder} has a file of that name.${more ? " The answer holds for the other files, too." : ""}`,
+    [["skip", "Skip"], ["replace", "Replace"], ["rename", "Keep both"]])) || "skip";
 
 // put sends one file; the promise is of the status, 0 if it broke off.
 function put(file, path, exists, shown, signal) {
