@@ -157,9 +157,18 @@ func TestHundredCuts(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("typed %d bytes, of which %d came: %.200q", wanted.Len(), len(typed), typed)
+			t.Fatalf("typed %d bytes, of which %d came, and differ at %q", wanted.Len()-1, len(typed), difference(wanted.String()[1:], string(typed)))
 		}
 	}
+}
+
+// difference is what comes in got where it isn't want any more.
+func difference(want, got string) string {
+	i := 0
+	for i < min(len(want), len(got)) && want[i] == got[i] {
+		i++
+	}
+	return got[max(0, i-20):min(len(got), i+60)]
 }
 
 // wirePage is a page as far as the wire goes: it keeps what it has shown, and what it

@@ -74,6 +74,10 @@ type Terminal struct {
 	// output and input count what passed, for the report of activity.
 	output, input atomic.Uint64
 
+	// typing has input queued in the order in which it is counted. It comes
+	// before all other locks.
+	typing sync.Mutex
+
 	mu      sync.Mutex
 	state   string
 	title   title
@@ -203,6 +207,10 @@ func (p *Page) Input(data []byte) error {
 		p.notify.Credit(len(data))
 		return nil
 	}
+	// A page that has connected anew is told what was taken from the connection
+	// before, and goes on from there: that must be in the queue by then.
+	t.typing.Lock()
+	defer t.typing.Unlock()
 	if err := p.take(len(data)); err != nil {
 		return err
 	}
