@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,13 +175,13 @@ func seed(chromium context.Context, t *testing.T, tr *trainer, workload string, 
 		} else {
 			tr.run(t, "set-image", "registry.localhost/workshop/terminal:2")
 		}
-		tr.oc(t, "rollout", "status", dc)
+		tr.rolledOut(t, dc, address)
 		runs("registry.localhost/workshop/terminal:2")
 	})
 	step(t, "an image stream tag by oc set env", func() {
 		tr.oc(t, "tag", "my-workshop-terminal:v1", "my-workshop-terminal:latest")
 		tr.oc(t, "set", "env", dc, "TERMINAL_IMAGE=my-workshop-terminal:latest")
-		tr.oc(t, "rollout", "status", dc)
+		tr.rolledOut(t, dc, address)
 		runs(tr.tagged(t, "my-workshop-terminal:v1"))
 	})
 	step(t, "oc tag alone switches new sessions", func() {
@@ -309,6 +310,31 @@ func (a *attendee) again(tr *trainer, address string) {
 	a.do(chromedp.Navigate(address))
 	a.start()
 	a.prompt()
+}
+
+// rolledOut waits as a person does who uses oc: until it says so, and then, since
+// it knows of pods alone, until the way to the new hub is there.
+func (tr *trainer) rolledOut(t *testing.T, dc, address string) {
+	t.Helper()
+	tr.oc(t, "rollout", "status", dc)
+	client := tr.httpClient(t)
+	eventually(t, time.Minute, "answer of the hub", func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"hub/health", http.NoBody)
+		if err != nil {
+			return err
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		if err := answer.Body.Close(); err != nil {
+			return err
+		}
+		if answer.StatusCode != http.StatusOK {
+			return errors.New(answer.Status)
+		}
+		return nil
+	})
 }
 
 // loadImage makes an image stream tag of the project from an image that the
