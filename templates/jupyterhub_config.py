@@ -19,9 +19,11 @@ import tempfile
 from pathlib import Path
 
 from jupyterhub.auth import Authenticator
+from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.proxy import ConfigurableHTTPProxy
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 from kubernetes_asyncio.client import ApiException, CustomObjectsApi
+from tornado.httpclient import AsyncHTTPClient
 
 c = get_config()  # noqa: F821 (JupyterHub puts it there)
 env = os.environ
@@ -56,7 +58,27 @@ c.JupyterHub.last_activity_interval = 60
 # error; the namespace's quota and the nodes are what there is to share.
 c.JupyterHub.concurrent_spawn_limit = 0
 # Straight to the page that shows what a starting session waits for.
-c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+c.JupyterHub.tornado_settings = {
+    "slow_spawn_timeout": 0,
+    # JupyterHub's pages have scripts in them, hence 'unsafe-inline'; nothing comes
+    # from elsewhere or goes there, and nobody shows them in a frame.
+    "headers": {
+        "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; font-src 'self' data:; object-src 'none'; base-uri 'self'; frame-ancestors 'none'",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    },
+}
+if env.get("SUBDOMAINS"):
+    # Each session on a host of its own, below the hub's: what an attendee
+    # serves there is another site to the browser.
+    c.JupyterHub.subdomain_host = env["PUBLIC_URL"].rstrip("/")
+    # Sessions could plant cookies for all of the domain; the hub and the
+    # gateway take none that isn't bound to their own host.
+    c.JupyterHub.cookie_host_prefix_enabled = env["PUBLIC_URL"].startswith("https:")
 
 if ca_bundle.exists():
     # OpenSSL takes one file: the image's certificates and ours.
@@ -97,7 +119,35 @@ def names(variable):
     return {entry.strip() for entry in env.get(variable, "").split(",") if entry.strip()}
 
 
-class Listed:
+def telling(handler):
+    """A logout that has the user's sessions ask at once who may still be there.
+
+    The hub has revoked the tokens of this login by then. Without it, an open
+    terminal would end at the gateway's next check, within a minute.
+    """
+
+    class Logout(handler):
+        async def handle_logout(self):
+            await super().handle_logout()
+            user = self.current_user
+            running = [s.server.url for s in user.spawners.values() if s.ready and s.server] if user else []
+            ask = AsyncHTTPClient().fetch
+            checks = [ask(url + "check", method="POST", body="", connect_timeout=2, request_timeout=2) for url in running]
+            await asyncio.gather(*checks, return_exceptions=True)
+
+    return Logout
+
+
+class Prompt:
+    """An authenticator whose logouts are prompt."""
+
+    def get_handlers(self, app):
+        handlers = dict(super().get_handlers(app))
+        handlers["/logout"] = telling(handlers.get("/logout", LogoutHandler))
+        return list(handlers.items())
+
+
+class Listed(Prompt):
     """An authenticator whose admins are those on the list.
 
     JupyterHub's own make admins of those on it and leave those who once were.
@@ -116,7 +166,7 @@ class Password(Listed, SharedPasswordAuthenticator):
         return await super().authenticate(handler, {**data, "username": self.normalize_username(data["username"])})
 
 
-class Anonymous(Authenticator):
+class Anonymous(Prompt, Authenticator):
     """Makes up a user for each browser that comes without a cookie."""
 
     async def authenticate(self, handler, data):

@@ -121,7 +121,7 @@ func probeAt(t *testing.T, api *rest.Config, version string, in render.Input, us
 
 // Each version makes the same session of a Spec; golden files hold it.
 func TestSessions(t *testing.T) {
-	for _, name := range []string{"everything", "storage-0", "anonymous", "security-context-constraints", "openshift-login"} {
+	for _, name := range []string{"everything", "storage-0", "anonymous", "subdomains", "security-context-constraints", "openshift-login"} {
 		in := cases(t)[name]
 		for _, hub := range hubs {
 			t.Run(name+"/"+hub.jupyterhub, func(t *testing.T) {

@@ -322,6 +322,56 @@ func (h *runningHub) checkIPv6(t *testing.T) {
 	}
 }
 
+// TestHubPages: nobody can show the hub's pages in a frame, or add to them from
+// elsewhere; with hosts for the sessions no session can plant the hub's cookies.
+func TestHubPages(t *testing.T) {
+	for _, name := range []string{"tls-secret", "subdomains"} {
+		for _, version := range hubs {
+			t.Run(name+"/"+version.jupyterhub, func(t *testing.T) {
+				h := start(t, version.jupyterhub, as(t, cases(t)[name]))
+				for _, path := range []string{"/hub/login", "/hub/home", "/hub/nothing", "/hub/api/", "/hub/error/503"} {
+					resp, err := browser(t).Do(request(t, http.MethodGet, h.url+path, nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					_ = resp.Body.Close()
+					for header, part := range map[string]string{
+						"Content-Security-Policy": "frame-ancestors 'none'", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
+						"Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+					} {
+						if got := resp.Header.Values(header); len(got) != 1 || !strings.Contains(got[0], part) {
+							t.Errorf("%s: %s is %q", path, header, got)
+						}
+					}
+				}
+				b := browser(t)
+				_, _, page := do(t, b, request(t, http.MethodGet, h.url+"/hub/login", nil))
+				token := xsrf.FindStringSubmatch(page)
+				if token == nil {
+					t.Fatalf("no form on the login page:\n%s", page)
+				}
+				r := request(t, http.MethodPost, h.url+"/hub/login", url.Values{"username": {"jane"}, "password": {string(h.secret[workshop.SecretUserPassword])}, "_xsrf": {token[1]}})
+				for _, c := range b.Jar.Cookies(r.URL) {
+					r.AddCookie(c)
+				}
+				// Cookies for https and another host: a jar would keep none.
+				answer, err := http.DefaultTransport.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = answer.Body.Close()
+				t.Log(answer.Status, answer.Header.Values("Set-Cookie"))
+				for _, c := range answer.Cookies() {
+					own := strings.HasPrefix(c.Name, "__Host-") && c.Domain == "" && c.Path == "/"
+					if strings.Contains(c.Name, "jupyterhub-hub-login") && (!c.Secure || !c.HttpOnly || own != (name == "subdomains")) {
+						t.Errorf("cookie %v", c)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestAllowedUsers(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {

@@ -77,6 +77,9 @@ func cases(t *testing.T) map[string]render.Input {
 		"tls-default": input(func(s *workshop.Spec) {
 			s.Expose, s.Host, s.TLSSecret = workshop.ExposeIngress, "terminals.demo.localhost:8443", workshop.TLSDefault
 		}),
+		"subdomains": input(func(s *workshop.Spec) {
+			s.Expose, s.Host, s.TLSSecret, s.Subdomains = workshop.ExposeIngress, "workshop.example.com:8443", "workshop-tls", "*.workshop.example.com"
+		}),
 		"tls-secret": input(func(s *workshop.Spec) { ingress(s); s.TLSSecret = "workshop-tls" }),
 		"anonymous": input(func(s *workshop.Spec) {
 			s.Expose, s.Auth = workshop.ExposeNone, workshop.AuthAnonymous

@@ -43,6 +43,7 @@ var steps = []func(*rendering) error{
 	setUsers,
 	setPullSecret,
 	placePods,
+	useSubdomains,
 	secureIngress,
 	leaveHostToCluster,
 	findRoute,
@@ -279,6 +280,37 @@ func placePods(w *rendering) error {
 	})
 }
 
+// useSubdomains gives each session a host of its own: the hub names them, the
+// proxy tells them apart, and the Ingress lets them in.
+func useSubdomains(w *rendering) error {
+	ingress := w.find("Ingress", w.names.Ingress())
+	if ingress == nil || w.Spec.Subdomains == "" {
+		return nil
+	}
+	rules, _, err := unstructured.NestedSlice(ingress.Object, "spec", "rules")
+	if err != nil {
+		return fmt.Errorf("Ingress %s: %w", ingress.GetName(), err)
+	}
+	for _, r := range rules {
+		if rule, ok := runtime.DeepCopyJSONValue(r).(map[string]any); ok {
+			rule["host"] = w.Spec.Subdomains
+			rules = append(rules, rule)
+		}
+	}
+	if err := unstructured.SetNestedSlice(ingress.Object, rules, "spec", "rules"); err != nil {
+		return err
+	}
+	return w.eachPod(func(component workshop.Component, pod *corev1.PodTemplateSpec) {
+		container := &pod.Spec.Containers[0]
+		switch component {
+		case workshop.ComponentHub:
+			container.Env = append(container.Env, corev1.EnvVar{Name: "SUBDOMAINS", Value: w.Spec.Subdomains})
+		case workshop.ComponentProxy:
+			container.Args = append(container.Args, "--host-routing")
+		}
+	})
+}
+
 // secureIngress adds TLS to the Ingress.
 func secureIngress(w *rendering) error {
 	ingress := w.find("Ingress", w.names.Ingress())
@@ -286,7 +318,11 @@ func secureIngress(w *rendering) error {
 		return nil
 	}
 	host, _ := workshop.SplitHost(w.Spec.Host)
-	tls := map[string]any{"hosts": []any{host}}
+	hosts := []any{host}
+	if w.Spec.Subdomains != "" {
+		hosts = append(hosts, w.Spec.Subdomains)
+	}
+	tls := map[string]any{"hosts": hosts}
 	if w.Spec.TLSSecret != workshop.TLSDefault {
 		tls["secretName"] = w.Spec.TLSSecret
 	}

@@ -154,6 +154,10 @@ type Spec struct {
 	// has assigned to the workshop's Route. Elsewhere it means nothing, and
 	// the cluster is asked anew.
 	HostAssigned bool `json:"hostAssigned,omitempty"`
+	// Subdomains is the wildcard host "*.NAME" of Host's name, under which
+	// each session has a host of its own. Empty means that all have the path
+	// of Host.
+	Subdomains string `json:"subdomains,omitempty"`
 	// TLSSecret names a Secret of type kubernetes.io/tls for Host, or is
 	// TLSDefault for the ingress controller's own certificate. Empty means
 	// plain HTTP. A Route always has TLS, with the router's certificate.

@@ -54,11 +54,17 @@ func TestValidateNamesFieldAndRemedy(t *testing.T) {
 		"host's port":      {func(s *workshop.Spec) { s.Host = "a.example.com:http" }, "has no valid port"},
 		"host's label":     {func(s *workshop.Spec) { s.Host = strings.Repeat("a", 64) + ".example.com" }, "has a part of 64 characters"},
 		"host and none":    {func(s *workshop.Spec) { s.Expose, s.Host = "none", "a.example.com" }, "of no use with expose none"},
-		"route's secret":   {func(s *workshop.Spec) { s.Expose, s.TLSSecret = "route", "x" }, `tlsSecret "x" is of no use with expose route`},
-		"workload":         {func(s *workshop.Spec) { s.Workload = "statefulset" }, `workload "statefulset" is unknown; choose one of deployment, deploymentconfig`},
-		"reserved label":   {func(s *workshop.Spec) { s.Labels = map[string]string{"app": "x"} }, "is set by workshopctl"},
-		"label value":      {func(s *workshop.Spec) { s.Labels = map[string]string{"team": "a b"} }, "is no label value"},
-		"CA bundle":        {func(s *workshop.Spec) { s.CABundle = "x" }, "holds no certificate"},
+		"route's wildcard": {func(s *workshop.Spec) { s.Expose, s.Subdomains = "route", "*.x.example.com" }, `subdomains "*.x.example.com" is of no use with expose route`},
+		"other wildcard": {func(s *workshop.Spec) {
+			s.Expose, s.Host, s.Subdomains = "ingress", "x.example.com:8443", "*.example.com"
+		}, `subdomains "*.example.com" is not what is under the host; write it "*.x.example.com"`},
+		"no host's":      {func(s *workshop.Spec) { s.Expose, s.Subdomains = "none", "*.x.example.com" }, "is of no use with expose none"},
+		"no wildcard":    {func(s *workshop.Spec) { s.Subdomains = "true" }, `subdomains "true" is no wildcard host`},
+		"route's secret": {func(s *workshop.Spec) { s.Expose, s.TLSSecret = "route", "x" }, `tlsSecret "x" is of no use with expose route`},
+		"workload":       {func(s *workshop.Spec) { s.Workload = "statefulset" }, `workload "statefulset" is unknown; choose one of deployment, deploymentconfig`},
+		"reserved label": {func(s *workshop.Spec) { s.Labels = map[string]string{"app": "x"} }, "is set by workshopctl"},
+		"label value":    {func(s *workshop.Spec) { s.Labels = map[string]string{"team": "a b"} }, "is no label value"},
+		"CA bundle":      {func(s *workshop.Spec) { s.CABundle = "x" }, "holds no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := workshop.Spec{}.WithDefaults(images)

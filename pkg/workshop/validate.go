@@ -157,6 +157,7 @@ func (s Spec) Validate() error {
 	if s.Expose == ExposeNone && s.Host != "" {
 		v.fail("host", s.Host, "is of no use with expose none; leave one of the two out")
 	}
+	v.subdomains(s)
 	switch {
 	case s.TLSSecret == TLSDefault:
 	case s.TLSSecret != "" && s.Expose == ExposeRoute:
@@ -212,6 +213,25 @@ func (s Spec) URL() string {
 }
 
 type validator struct{ errs []error }
+
+// subdomains checks the wildcard host, which the hub can have below its own
+// only.
+func (v *validator) subdomains(s Spec) {
+	host, _ := SplitHost(s.Host)
+	switch {
+	case s.Subdomains == "":
+	case s.Expose == ExposeRoute:
+		v.fail("subdomains", s.Subdomains, "is of no use with expose route: OpenShift's routers refuse wildcard hosts, unless an administrator changes them; leave it out, or choose expose ingress")
+	case s.Expose == ExposeNone:
+		v.fail("subdomains", s.Subdomains, "is of no use with expose none, which has no host; leave it out, or choose expose ingress")
+	case host != "" && net.ParseIP(host) != nil:
+		v.fail("subdomains", s.Subdomains, "needs a host with a name, which "+host+" isn't")
+	case host != "" && s.Subdomains != "*."+host:
+		v.fail("subdomains", s.Subdomains, fmt.Sprintf("is not what is under the host; write it %q", "*."+host))
+	case !strings.HasPrefix(s.Subdomains, "*."):
+		v.fail("subdomains", s.Subdomains, `is no wildcard host; write it like "*.workshop.example.com"`)
+	}
+}
 
 func (v *validator) check(err error) {
 	if err != nil {

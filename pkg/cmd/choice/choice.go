@@ -62,6 +62,7 @@ func settings() []setting {
 		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: `route|ingress|none` (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
 		{flag: flagHost, field: "host", usage: "`NAME[:PORT]` that browsers use (default of a route what the cluster assigns, of an ingress NAME-NAMESPACE.DOMAIN if your configuration has a domain)", own: true, set: setHost},
 		{flag: flagTLSSecret, field: "tlsSecret", usage: "`SECRET` with the host's certificate, or \"default\" for the ingress controller's own (default plain HTTP)", set: text(func(s *workshop.Spec) *string { return &s.TLSSecret })},
+		{flag: flagSubdomains, field: "subdomains", usage: "Wildcard host, `*.NAME` of the host, that gives each session a host of its own; needs wildcard DNS and a certificate for it (default one host for all)", own: true, set: text(func(s *workshop.Spec) *string { return &s.Subdomains })},
 		{flag: "pull-secret", field: "pullSecret", usage: "`SECRET` to pull the images with", set: text(func(s *workshop.Spec) *string { return &s.PullSecret })},
 		{flag: "service-account", field: "serviceAccount", usage: "Existing service account, `NAME`, that runs the hub; `render --admin` prints it for an administrator (default one of the workshop's own)", set: text(func(s *workshop.Spec) *string { return &s.ServiceAccount })},
 
@@ -80,10 +81,10 @@ func setExpose(s *workshop.Spec, v string) {
 	s.Expose = workshop.Expose(v)
 	if s.Expose == workshop.ExposeNone {
 		setHost(s, "")
-		s.TLSSecret = ""
+		s.TLSSecret, s.Subdomains = "", ""
 	}
 	if s.Expose == workshop.ExposeRoute {
-		s.TLSSecret = ""
+		s.TLSSecret, s.Subdomains = "", ""
 	} else if s.HostAssigned {
 		setHost(s, "")
 	}
@@ -98,9 +99,10 @@ const (
 )
 
 const (
-	flagEnv       = "env"
-	flagHost      = "host"
-	flagTLSSecret = "tls-secret"
+	flagEnv        = "env"
+	flagHost       = "host"
+	flagSubdomains = "subdomains"
+	flagTLSSecret  = "tls-secret"
 )
 
 // Flags are the flags of a command that describe a workshop.
@@ -258,7 +260,7 @@ func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
 func withoutDefaults(s workshop.Spec, newHost bool) workshop.Spec {
 	kept := workshop.Spec{Name: s.Name, TerminalImage: s.TerminalImage, ImageStream: s.ImageStream, GatewayImage: s.GatewayImage, Registry: s.Registry, Expose: s.Expose, Workload: s.Workload}
 	if !newHost {
-		kept.Host, kept.HostAssigned, kept.TLSSecret = s.Host, s.HostAssigned, s.TLSSecret
+		kept.Host, kept.HostAssigned, kept.TLSSecret, kept.Subdomains = s.Host, s.HostAssigned, s.TLSSecret, s.Subdomains
 	}
 	return kept
 }
