@@ -222,3 +222,21 @@ func TestImageOfBusyBox(t *testing.T) {
 		t.Errorf("log:\n%s", log)
 	}
 }
+
+// TestSize: the gateway is in every session, and copied at its start.
+func TestSize(t *testing.T) {
+	const most = 12_000_000
+	program := filepath.Join(t.TempDir(), "workshop-terminal")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", program, "../../cmd/workshop-terminal")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() >= most {
+		t.Errorf("%d bytes, and shall stay under %d", info.Size(), most)
+	}
+}

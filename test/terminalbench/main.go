@@ -14,7 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"sync"
 )
 
 func main() {
@@ -31,7 +31,7 @@ func run(ctx context.Context, args []string) error {
 	gateway := flags.String("gateway", "bin/workshop-terminal", "the gateway's program")
 	python := flags.String("python", "", "a Python that has terminado; none: it isn't measured")
 	rounds := flags.Int("rounds", 5, "how often everything is measured")
-	size := flags.Int("mib", 100, "how much is printed, in MiB")
+	size := flags.Int("mib", 100, "how much is printed, in MiB; at least 50, for Ctrl-C comes in the middle of it")
 	shells := flags.Int("shells", 100, "how many shells at once; 0: that isn't measured")
 	file := flags.String("json", "", "write the results there, too")
 	_ = flags.Parse(args) // it exits
@@ -58,44 +58,32 @@ func run(ctx context.Context, args []string) error {
 	hub := standInHub()
 	defer hub.Close()
 
-	type target struct {
-		name  string
-		start func() (*server, error)
-	}
-	targets := []target{
-		{"workshop-terminal", func() (*server, error) { return startGateway(ctx, program, hub.URL, home) }},
-	}
+	targets := []target{{"workshop-terminal", *shells, func() (*server, error) { return startGateway(ctx, program, hub.URL, home) }}}
 	if *python != "" {
-		targets = append(targets, target{"terminado", func() (*server, error) {
+		targets = append(targets, target{"terminado", 1, func() (*server, error) {
 			return startTerminado(ctx, *python, filepath.Join(home, "terminado_server.py"), home)
 		}})
 	}
 	var r report
 	for round := range *rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d: bare, ", round+1, *rounds)
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, *rounds)
 		f, err := b.bare(ctx)
 		if err != nil {
 			return fmt.Errorf("bare: %w", err)
 		}
 		r.add("bare", f)
-		names := make([]string, 0, len(targets))
 		for i := range targets { // another one first in each round
 			t := targets[(i+round)%len(targets)]
-			names = append(names, t.name)
-			s, err := t.start()
-			if err == nil {
-				f, err = b.server(ctx, s)
+			if err := t.measure(&r, 1, func(s []*server) (figures, error) { return b.server(ctx, s[0]) }); err != nil {
+				return err
 			}
-			if s != nil {
-				s.stop()
+			if *shells == 0 {
+				continue
 			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", t.name, err)
+			if err := t.measure(&r, t.crowd, func(s []*server) (figures, error) { return b.crowd(ctx, s, *shells) }); err != nil {
+				return fmt.Errorf("%d shells: %w", *shells, err)
 			}
-			r.add(t.name, f)
 		}
-		fmt.Fprintln(os.Stderr, strings.Join(names, ", "))
-		_ = shells
 	}
 	r.Machine = fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	r.print(os.Stdout)
@@ -107,4 +95,38 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	return os.WriteFile(*file, append(out, '\n'), 0o644)
+}
+
+// target is what is measured.
+type target struct {
+	name  string
+	crowd int // how many of it serve many shells
+	start func() (*server, error)
+}
+
+// measure starts n servers and adds what f measures.
+func (t target) measure(r *report, n int, f func([]*server) (figures, error)) error {
+	var servers []*server
+	defer func() {
+		var all sync.WaitGroup
+		for _, s := range servers {
+			all.Go(s.stop)
+		}
+		all.Wait()
+	}()
+	for range n {
+		s, err := t.start()
+		if s != nil && s.cmd.Process != nil {
+			servers = append(servers, s)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	got, err := f(servers)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	r.add(t.name, got)
+	return nil
 }

@@ -29,12 +29,16 @@ type bench struct {
 
 const (
 	mib = 1 << 20
+	// patience is how long all measures of a server may take.
+	patience = 5 * time.Minute
 	// screenRate is how much a browser's terminal is taken to show a second.
 	screenRate = 5 * mib
 )
 
 // server runs all measures of one fresh server.
 func (b *bench) server(ctx context.Context, s *server) (figures, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	f := figures{"start ms": ms(s.started)}
 	c, err := b.shell(ctx, s, 1)
 	if err != nil {
@@ -212,8 +216,6 @@ func (b *bench) interrupt(ctx context.Context, c *client, f figures, name, comma
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	start := time.Now()
 	if err := c.send(ctx, "\x03"); err != nil {
 		return err

@@ -30,6 +30,8 @@ var measures = []string{
 	"text MiB/s", "escapes MiB/s", "text CPU-s/100 MiB", "escapes CPU-s/100 MiB", "text KiB/message", "escapes KiB/message",
 	"echo p50 ms", "echo p99 ms", "echo under load p50 ms", "echo under load p99 ms", "Ctrl-C in yes ms", "Ctrl-C in yes KiB", "Ctrl-C in cat ms", "Ctrl-C in cat KiB",
 	"start ms", "idle RSS MiB", "peak RSS MiB", "peak RSS, slow screen MiB",
+	"crowd: MiB/s", "crowd: CPU-s/100 MiB", "crowd: echo p50 ms", "crowd: echo p99 ms",
+	"crowd: idle RSS MiB", "crowd: idle RSS without files MiB", "crowd: peak RSS MiB",
 }
 
 func (r *report) find(measure, target string) *result {
