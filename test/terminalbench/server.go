@@ -198,6 +198,7 @@ func newShell(ctx context.Context, browser *http.Client, origin, prefix, token s
 type usage struct {
 	cpu       time.Duration // user and system time
 	rss, peak int           // bytes
+	shared    int           // bytes of rss that are files': the program, which is in memory once
 }
 
 // ticks is how many of them /proc counts a second, on all Linux that Go runs on.
@@ -224,18 +225,15 @@ func (s *server) usage() (usage, error) {
 	}
 	for line := range strings.Lines(string(status)) {
 		name, value, _ := strings.Cut(line, ":")
-		if name != "VmRSS" && name != "VmHWM" {
+		into := map[string]*int{"VmRSS": &u.rss, "VmHWM": &u.peak, "RssFile": &u.shared}[name]
+		if into == nil {
 			continue
 		}
 		kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
 		if err != nil {
 			return usage{}, err
 		}
-		if name == "VmRSS" {
-			u.rss = kib << 10
-		} else {
-			u.peak = kib << 10
-		}
+		*into = kib << 10
 	}
 	return u, nil
 }
