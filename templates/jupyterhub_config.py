@@ -276,6 +276,11 @@ s.image_pull_secrets = session["imagePullSecrets"]
 s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
 s.port = 10080
 s.environment = {key: literal(value) for key, value in session["env"].items()} | {"WORKSHOP_NAME": name}
+if int(env["IDLE_TIMEOUT"]):
+    s.environment["WORKSHOP_IDLE_TIMEOUT"] = env["IDLE_TIMEOUT"]  # for a count-down in the page
+# What a session's own token may do: tell that it is used, and stop itself, which
+# its attendee may ask for in the page's menu.
+s.server_token_scopes = ["users:activity!user", "access:servers!server", "delete:servers!server"]
 if env.get("UPLOAD_LIMIT"):
     s.environment["WORKSHOP_UPLOAD_LIMIT"] = env["UPLOAD_LIMIT"]
 s.extra_container_config = {

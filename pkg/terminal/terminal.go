@@ -134,9 +134,14 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
+	idle, err := idleTimeout(os.Getenv)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	options := server.Options{
 		Files:  server.Files{Root: startup.AppRoot, Limit: uploads},
 		Config: config, Version: version, Workshop: workshopName(os.Getenv), CheckEvery: *every, KeepAlive: *keepAlive, Logf: logf,
+		IdleTimeout: idle,
 	}
 	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
 	setup, err := machine.Look(config.User)
@@ -260,6 +265,21 @@ func uploadLimit(getenv func(string) string) (int64, error) {
 		return 0, fmt.Errorf("%s is %q; it must be a number of bytes", name, text)
 	}
 	return bytes, nil
+}
+
+// idleTimeout is after how long without use the hub stops the session; 0: never,
+// or nobody has said.
+func idleTimeout(getenv func(string) string) (time.Duration, error) {
+	const name = "WORKSHOP_IDLE_TIMEOUT"
+	text := getenv(name)
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || seconds < 0 {
+		return 0, fmt.Errorf("%s is %q; it must be a number of seconds", name, text)
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 func workshopName(getenv func(string) string) string {

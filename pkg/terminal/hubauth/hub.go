@@ -103,6 +103,18 @@ func (h *Hub) ReportActivity(ctx context.Context, at time.Time) error {
 	return h.call(ctx, http.MethodPost, h.config.ActivityURL, h.config.Token, "application/json", body, nil)
 }
 
+// Stop asks the hub to stop this server. It goes on while the hub does it, and
+// may be gone before the hub has answered.
+func (h *Hub) Stop(ctx context.Context) error {
+	address := h.config.API + "/users/" + url.PathEscape(h.config.User)
+	if h.config.Server == "" {
+		address += "/server"
+	} else {
+		address += "/servers/" + url.PathEscape(h.config.Server)
+	}
+	return h.call(ctx, http.MethodDelete, address, h.config.Token, "", nil, nil)
+}
+
 func (h *Hub) call(ctx context.Context, method, address, token, contentType string, body []byte, into any) error {
 	what := method + " " + address
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))

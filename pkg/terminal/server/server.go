@@ -35,7 +35,9 @@ type Options struct {
 	// a frame at least.
 	CheckEvery, KeepAlive time.Duration
 	Patience              Patience
-	Logf                  func(format string, args ...any)
+	// IdleTimeout is after how long without use the hub stops the session; 0: never.
+	IdleTimeout time.Duration
+	Logf        func(format string, args ...any)
 }
 
 // Server is the gateway's web server.
@@ -47,6 +49,7 @@ type Server struct {
 	prefix string // decoded
 	// transfers has a token for each upload and download.
 	transfers chan struct{}
+	use       *use
 
 	// recheck asks for a check of all open websockets before the next is due.
 	recheck chan struct{}
@@ -69,7 +72,7 @@ func New(o Options) (*Server, error) {
 	o.Patience = o.Patience.orDefault()
 	s := &Server{
 		Options: o, hub: hubauth.NewHub(o.Config), site: web.NewSite(), prefix: prefix,
-		recheck: make(chan struct{}, 1), sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
+		recheck: make(chan struct{}, 1), use: newUse(o.IdleTimeout), sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
 	}
 	s.gate = hubauth.NewGate(o.Config, s.hub, s.loginEnded)
 	return s, nil
@@ -92,6 +95,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	go func() { failed <- h.Serve(limit(l, maxConnections)) }()
 	go s.watch(ctx)
 	go s.report(ctx)
+	go s.use.watch(ctx, s.tellStopsIn)
 	select {
 	case err := <-failed:
 		return err
@@ -135,6 +139,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	if path != "api" { // which the hub asks for itself
+		s.use.mark()
+	}
 	switch {
 	case path == "api":
 		s.answer(w, r, http.MethodGet, s.serveAPI)
@@ -162,6 +169,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	case path == "check":
 		s.answer(w, r, http.MethodPost, s.serveCheck)
+	case path == "keep":
+		s.answer(w, r, http.MethodPost, s.serveKeep)
+	case path == "stop":
+		s.answer(w, r, http.MethodPost, s.serveStop)
 	case path == "restart":
 		s.answer(w, r, http.MethodPost, s.serveRestart)
 	case path == "files":
@@ -306,13 +317,6 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) *hubauth.Session 
 	return nil
 }
 
-func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
-	if s.admit(w, r) == nil {
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
 // admitChange is [Server.admit] for requests that change something: they come
 // from the session's own page, and prove it by its CSRF token.
 func (s *Server) admitChange(w http.ResponseWriter, r *http.Request) *hubauth.Session {
@@ -449,5 +453,6 @@ func (s *Server) report(ctx context.Context) {
 			continue
 		}
 		reported = traffic
+		s.use.mark()
 	}
 }

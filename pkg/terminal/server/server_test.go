@@ -48,6 +48,8 @@ type fakeHub struct {
 	codes    map[string]code
 	activity int
 	asked    int // whose token it is
+	stopped  int
+	keeps    bool // refuses to stop sessions
 	issued   []string
 }
 
@@ -94,6 +96,8 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(map[string]string{"access_token": token})
 	case strings.HasSuffix(r.URL.Path, "/activity") && r.Header.Get("Authorization") == "token "+serverToken:
 		h.activity++
+	case r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/server") && !h.keeps && r.Header.Get("Authorization") == "token "+serverToken:
+		h.stopped++
 	default:
 		w.WriteHeader(http.StatusForbidden)
 	}

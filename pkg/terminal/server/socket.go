@@ -162,7 +162,7 @@ func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Termin
 	// Reading may not be cut by ctx: the library would drop the connection
 	// without the reason that the page is to know.
 	read := make(chan error, 1)
-	go func() { read <- k.receive(page) }()
+	go func() { read <- k.receive(page, s.use.mark) }()
 	select {
 	case err = <-read:
 		cancel(err)
@@ -196,13 +196,14 @@ func (k *socket) hello(ctx context.Context) (wire.Hello, error) {
 	return m.Hello, nil
 }
 
-// receive takes the page's frames.
-func (k *socket) receive(page *shell.Page) error {
+// receive takes the page's frames. Each is use of the session, as proxies count.
+func (k *socket) receive(page *shell.Page, used func()) error {
 	for {
 		kind, frame, err := k.conn.Read(context.Background())
 		if err != nil {
 			return err
 		}
+		used()
 		m, err := wire.Parse(frame)
 		if err != nil || kind != websocket.MessageBinary {
 			return errProtocol
@@ -301,12 +302,16 @@ func (k *socket) tellSize(s wire.Size) { k.tell(func() { k.size = &s }) }
 func (k *socket) tellCredit(bytes int) { k.tell(func() { k.credit += bytes }) }
 func (k *socket) tellState(s wire.State) {
 	k.tell(func() {
-		s.Shells = k.state.Shells
+		s.Shells, s.StopsIn = k.state.Shells, k.state.StopsIn
 		k.state, k.newState = s, true
 	})
 }
 func (k *socket) tellShells(all []wire.Shell) {
 	k.tell(func() { k.state.Shells, k.newState = all, true })
+}
+
+func (k *socket) tellStopsIn(seconds int) {
+	k.tell(func() { k.state.StopsIn, k.newState = seconds, true })
 }
 
 func (k *socket) tell(change func()) {

@@ -131,6 +131,9 @@ type State struct {
 	// machine, Writers those of them who may type there.
 	Watchers int `json:"watchers,omitempty"`
 	Writers  int `json:"writers,omitempty"`
+	// StopsIn is the time in seconds after which the session will be stopped
+	// because nobody uses it, when that is near.
+	StopsIn int `json:"stopsIn,omitempty"`
 }
 
 // Event is what `workshop-terminal attach` tells beside the terminal's output,

@@ -9,7 +9,7 @@ const banners = new Map();
 
 // banner shows text under a name, with a link ({text, href}) or buttons
 // ([{text, action}]) if it is given any; hide takes it away. The words that are
-// there already stay as they are, so that nobody hears them twice.
+// there already stay as they are, so that nobody hears them twice. It returns the element.
 export function banner(name, text, { link, buttons = [] } = {}) {
   let b = banners.get(name);
   if (!b) {
@@ -23,7 +23,7 @@ export function banner(name, text, { link, buttons = [] } = {}) {
   }
   if (b.words.textContent !== text) b.words.textContent = text;
   const does = JSON.stringify([link, buttons.map((button) => button.text)]);
-  if (b.does === does) return;
+  if (b.does === does) return b.root;
   b.does = does;
   b.rest.replaceChildren();
   if (link) {
@@ -39,6 +39,7 @@ export function banner(name, text, { link, buttons = [] } = {}) {
     button.addEventListener("click", action);
     b.rest.append(" ", button);
   }
+  return b.root;
 }
 
 export function hide(name) {

@@ -70,6 +70,7 @@ let own = null;      // size of this page's window
 
 const listeners = [];
 const closedListeners = [];
+const filters = [];
 
 // onState calls f with each state that the gateway tells (wire.State).
 export const onState = (f) => listeners.push(f);
@@ -95,6 +96,19 @@ export function show(another) {
   base = 0;
   hide("connection");
   connect();
+}
+
+// onInput lets f change what was typed before it is sent.
+export const onInput = (f) => filters.push(f);
+
+// replaying says whether what the terminal shows just now was printed before
+// this page came.
+export const replaying = () => shown < live;
+
+// finish ends the connection for good.
+export function finish() {
+  over = true;
+  socket?.close();
 }
 
 // send sends a frame, if there is a connection.
@@ -360,7 +374,7 @@ function enter(bytes) {
 
 // Whoever else has text for the shell calls term.input or term.paste, which
 // come here.
-term.onData((text) => (answer.test(text) ? reply(text) : enter(encoder.encode(text))));
+term.onData((text) => (answer.test(text) ? reply(text) : enter(encoder.encode(filters.reduce((t, f) => f(t), text)))));
 term.onBinary((text) => enter(Uint8Array.from(text, (c) => c.charCodeAt(0))));
 
 // --- the size: the page that its attendee uses decides, the others follow

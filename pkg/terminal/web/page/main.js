@@ -6,10 +6,17 @@ import "./page.css";
 import "./theme.js"; // before the first paint
 import { connect } from "./connection.js";
 import { term } from "./terminal.js";
+import "./clipboard.js";
+import "./help.js";
+import "./idle.js";
+import "./links.js";
+import "./search.js";
 import "./session.js";
 import "./tabs.js";
 import "./files.js";
 import "./watchers.js";
+import "./touch.js";
+import "./view.js";
 
 term.focus();
 connect();
