@@ -163,6 +163,14 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 			Command: func() (*exec.Cmd, error) { return setup.Command() }, Reaper: reaper, Logf: logf, Scrollback: scrollback,
 		})
 	}
+	// What is wrong here is the workshop's fault; its attendees still have their
+	// terminals.
+	if options.Ports, err = server.ParsePorts(os.Getenv("WORKSHOP_PORTS"), portOf(listener)); err != nil {
+		logf("no web apps: %v", err)
+	}
+	if options.Notes, err = server.ParseNotes(os.Getenv("WORKSHOP_NOTES_PATH"), os.Getenv("WORKSHOP_NOTES_URL"), os.Getenv("WORKSHOP_NOTES_ORIGINS")); err != nil {
+		logf("no notes: %v", err)
+	}
 	srv, err := server.New(options)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
@@ -190,6 +198,13 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+func portOf(l net.Listener) int {
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
 }
 
 // listen opens the port that the hub will ask. A host without a name, or ::, is

@@ -36,6 +36,11 @@ const (
 	maxAge   = 7 * 24 * time.Hour
 	// hubCookie is the cookie that JupyterHub sets on the whole site at login.
 	hubCookie = "jupyterhub-session-id"
+	// partTime is how long the hub's answer for one part of a page counts for
+	// the others.
+	partTime = 5 * time.Second
+	// cookiePrefix starts the names of the gateway's cookies.
+	cookiePrefix = "workshop-terminal-"
 )
 
 // The reasons not to let a request in.
@@ -75,6 +80,7 @@ type login struct {
 type Session struct {
 	token  string
 	csrf   string
+	pass   string
 	key    [sha256.Size]byte
 	opened time.Time
 
@@ -92,15 +98,26 @@ func (s *Session) User() User {
 	return s.user
 }
 
+func (s *Session) vouched() (User, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user, s.asked
+}
+
 // CSRF is the token that requests which change something must carry.
 func (s *Session) CSRF() string { return s.csrf }
+
+// Pass is a secret that stands for the session in addresses where no cookie
+// goes: what a sandboxed frame loads. It opens nothing but what is asked of
+// [Gate.AdmitPass].
+func (s *Session) Pass() string { return s.pass }
 
 // NewGate makes the gate of a session. ended is called, maybe more than once,
 // when a login turns out to be over ([ErrNoSession]), or its user not to be let
 // in any more ([ErrForbidden]): whatever it holds open must go.
 func NewGate(c Config, hub *Hub, ended func(*Session, error)) *Gate {
 	name := sha256.Sum256([]byte(c.ClientID))
-	cookie := "workshop-terminal-" + hex.EncodeToString(name[:6])
+	cookie := cookiePrefix + hex.EncodeToString(name[:6])
 	if c.OwnHost {
 		// Browsers take a cookie of such a name from this host alone, over https.
 		cookie = "__Host-" + cookie
@@ -124,6 +141,41 @@ func (g *Gate) Admit(r *http.Request) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// AdmitPart is Admit for the parts of a page, of which there are many at once:
+// the hub's word of the last seconds counts for them.
+func (g *Gate) AdmitPart(r *http.Request) (*Session, error) { return g.admitPart(r, g.session(r)) }
+
+// AdmitPass is AdmitPart by a session's [Session.Pass].
+func (g *Gate) AdmitPass(r *http.Request, pass string) (*Session, error) {
+	return g.admitPart(r, g.sessionOf(pass))
+}
+
+func (g *Gate) admitPart(r *http.Request, s *Session) (*Session, error) {
+	if s == nil {
+		return nil, ErrNoSession
+	}
+	return s, g.checkPart(r.Context(), s, trustTime, partTime)
+}
+
+func (g *Gate) sessionOf(pass string) *Session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range g.sessions {
+		if subtle.ConstantTimeCompare([]byte(s.pass), []byte(pass)) == 1 {
+			s.seen = g.now()
+			return s
+		}
+	}
+	return nil
+}
+
+// IsOurs says whether a cookie of that name is the gateway's or the hub's: none
+// of anybody else's business.
+func IsOurs(name string) bool {
+	name = strings.TrimPrefix(name, "__Host-")
+	return strings.HasPrefix(name, cookiePrefix) || strings.HasPrefix(name, "jupyterhub-")
 }
 
 // KnowsHub says whether the request comes from a browser that is logged in at
@@ -172,14 +224,19 @@ func (g *Gate) old(s *Session) bool {
 // hub doesn't answer, its last word counts for trust; 0: however old it is. A
 // session that is no longer good is forgotten.
 func (g *Gate) Check(ctx context.Context, s *Session, trust time.Duration) error {
-	err := g.check(ctx, s, trust)
+	return g.checkPart(ctx, s, trust, 0)
+}
+
+// checkPart doesn't ask the hub if its last word is younger than fresh.
+func (g *Gate) checkPart(ctx context.Context, s *Session, trust, fresh time.Duration) error {
+	err := g.check(ctx, s, trust, fresh)
 	if errors.Is(err, ErrNoSession) || errors.Is(err, ErrForbidden) {
 		g.ended(s, err)
 	}
 	return err
 }
 
-func (g *Gate) check(ctx context.Context, s *Session, trust time.Duration) error {
+func (g *Gate) check(ctx context.Context, s *Session, trust, fresh time.Duration) error {
 	s.checking.Lock()
 	defer s.checking.Unlock()
 	g.mu.Lock()
@@ -188,6 +245,9 @@ func (g *Gate) check(ctx context.Context, s *Session, trust time.Duration) error
 	if old {
 		g.forget(s)
 		return fmt.Errorf("%w: this login is too old", ErrNoSession)
+	}
+	if user, asked := s.vouched(); g.now().Sub(asked) < fresh {
+		return g.mayEnter(user)
 	}
 	user, err := g.hub.UserOf(ctx, s.token)
 	switch {
@@ -335,7 +395,7 @@ func (g *Gate) open(w http.ResponseWriter, r *http.Request, token string, user U
 	mac := hmac.New(sha256.New, g.secret)
 	mac.Write([]byte(number))
 	s := &Session{
-		token: token, user: user, asked: g.now(), seen: g.now(), opened: g.now(),
+		token: token, user: user, asked: g.now(), seen: g.now(), opened: g.now(), pass: rand.Text(),
 		csrf: base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
 		key:  sha256.Sum256([]byte(number)),
 	}

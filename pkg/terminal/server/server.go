@@ -30,6 +30,12 @@ type Options struct {
 	Shells  *shell.Set
 	Problem string
 	Files   Files
+	// Ports are the attendee's own web apps; AppAnswerTime is how long one may
+	// think about an answer (0: long enough).
+	Ports         []Port
+	AppAnswerTime time.Duration
+	// Notes are shown beside the terminal.
+	Notes Notes
 	// CheckEvery is how often the users of open websockets are checked at the hub,
 	// and activity is reported to it; KeepAlive how often an open websocket carries
 	// a frame at least.
@@ -46,6 +52,7 @@ type Server struct {
 	hub    *hubauth.Hub
 	gate   *hubauth.Gate
 	site   *web.Site
+	apps   *apps
 	prefix string // decoded
 	// transfers has a token for each upload and download.
 	transfers chan struct{}
@@ -75,6 +82,7 @@ func New(o Options) (*Server, error) {
 		recheck: make(chan struct{}, 1), use: newUse(o.IdleTimeout), sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
 	}
 	s.gate = hubauth.NewGate(o.Config, s.hub, s.loginEnded)
+	s.apps = newApps(s, o.AppAnswerTime)
 	return s, nil
 }
 
@@ -116,16 +124,21 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// ServeHTTP answers a request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("X-Workshop-Terminal", s.Version)
+// ownHeaders are those of the gateway's own answers.
+func (s *Server) ownHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Workshop-Terminal", s.Version)
+	s.ownHeaders(h)
 	if v := s.version(r.Context()); v != "" {
 		h.Set("X-JupyterHub-Version", v)
 	}
@@ -173,6 +186,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, http.MethodPost, s.serveKeep)
 	case path == "stop":
 		s.answer(w, r, http.MethodPost, s.serveStop)
+	case strings.HasPrefix(path, "proxy/"):
+		s.apps.serve(w, r, path)
+	case path == "notes" || strings.HasPrefix(path, "notes/"):
+		s.answer(w, r, http.MethodGet, s.serveNotes)
 	case path == "restart":
 		s.answer(w, r, http.MethodPost, s.serveRestart)
 	case path == "files":
@@ -251,9 +268,15 @@ func (s *Server) serveTerminal(w http.ResponseWriter, r *http.Request, address s
 		s.notice(w, http.StatusNotFound, fmt.Sprintf("Shell %d is closed", number),
 			"Its programs have ended; your files are where they were.", "Go to the first shell")
 	default:
-		s.html(w, http.StatusOK, s.site.Page(web.Page{
+		page := web.Page{
 			Workshop: s.Workshop, User: session.User().Name, Prefix: s.Config.Prefix, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
-		}))
+			Notes: s.Notes.forPage(s.Config.Prefix, session),
+		}
+		for _, p := range s.Ports {
+			page.Apps = append(page.Apps, p.Name)
+		}
+		w.Header().Set("Content-Security-Policy", policy+s.Notes.frames())
+		s.html(w, http.StatusOK, s.site.Page(page))
 	}
 }
 
@@ -300,7 +323,11 @@ func (s *Server) html(w http.ResponseWriter, status int, page string) {
 // browser that the hub knows, but that never got in here, is refused as
 // what it is: someone else's.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) *hubauth.Session {
-	session, err := s.gate.Admit(r)
+	return s.admitBy(w, r, s.gate.Admit)
+}
+
+func (s *Server) admitBy(w http.ResponseWriter, r *http.Request, ask func(*http.Request) (*hubauth.Session, error)) *hubauth.Session {
+	session, err := ask(r)
 	status := http.StatusServiceUnavailable
 	switch {
 	case err == nil:
@@ -426,6 +453,7 @@ func (s *Server) sessions() map[*hubauth.Session]bool {
 			all[socket.session] = true
 		}
 	}
+	s.apps.sessions(all)
 	return all
 }
 
@@ -444,7 +472,7 @@ func (s *Server) report(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		traffic := s.Shells.Traffic()
+		traffic := s.Shells.Traffic() + s.apps.requests.Load()
 		if traffic == reported {
 			continue
 		}

@@ -125,6 +125,7 @@ func (s *Server) closeSockets(session *hubauth.Session, why closing) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = s.closing || session == nil
+	s.apps.close(session)
 	for k := range s.sockets {
 		if session == nil || k.session == session {
 			k.cancel(why)

@@ -88,7 +88,10 @@ func setDefault(env map[string]string, name, value string) {
 
 // environ is the image's environment: ours without what is the gateway's own.
 func (m Machine) environ() map[string]string {
-	own := []string{"JPY_API_TOKEN", "WORKSHOP_SCROLLBACK", "WORKSHOP_UPLOAD_LIMIT"}
+	own := []string{
+		"JPY_API_TOKEN", "WORKSHOP_NOTES_ORIGINS", "WORKSHOP_NOTES_PATH", "WORKSHOP_NOTES_URL", "WORKSHOP_PORTS",
+		"WORKSHOP_SCROLLBACK", "WORKSHOP_UPLOAD_LIMIT",
+	}
 	env := map[string]string{}
 	for _, e := range m.Environ {
 		name, value, ok := strings.Cut(e, "=")

@@ -90,12 +90,29 @@ func (s *Site) ServeAsset(w http.ResponseWriter, r *http.Request, relative strin
 // Page is the terminal's page.
 type Page struct {
 	Workshop, User, Prefix, HubHome, CSRF string
+	// Apps are the names of the attendee's web apps.
+	Apps  []string
+	Notes Notes
+}
+
+// Notes are shown beside the terminal: what is at Address, a URL or a path, or
+// nothing. Who sends commands from there shows Pass, or has one of Origins.
+type Notes struct {
+	Address, Pass string
+	Origins       []string
+}
+
+// ServeNotesScript answers with what gives the code blocks of notes their
+// buttons.
+func (s *Site) ServeNotesScript(w http.ResponseWriter, r *http.Request) {
+	s.ServeAsset(w, r, s.Base()+"notes-frame.js")
 }
 
 // Page renders the terminal's page.
 func (s *Site) Page(p Page) string {
 	return fill("page/page.html", "workshop", p.Workshop, "user", p.User, "prefix", p.Prefix, "hub", p.HubHome, "csrf", p.CSRF,
-		"assets", p.Prefix+s.Base())
+		"assets", p.Prefix+s.Base(), "apps", strings.Join(p.Apps, " "),
+		"notes", p.Notes.Address, "notes-pass", p.Notes.Pass, "notes-origins", strings.Join(p.Notes.Origins, " "))
 }
 
 // Notice is a page that says something instead of showing a terminal.
@@ -104,8 +121,14 @@ type Notice struct {
 }
 
 // Notice renders such a page.
-func (s *Site) Notice(n Notice) string {
-	return fill("page/notice.html", "workshop", n.Workshop, "hub", n.HubHome, "prefix", n.Prefix, "title", n.Title,
+func (s *Site) Notice(n Notice) string { return s.notice("page/notice.html", n) }
+
+// Waiting renders one that loads itself again as soon as there is something
+// else to see at its address.
+func (s *Site) Waiting(n Notice) string { return s.notice("page/waiting.html", n) }
+
+func (s *Site) notice(page string, n Notice) string {
+	return fill(page, "workshop", n.Workshop, "hub", n.HubHome, "prefix", n.Prefix, "title", n.Title,
 		"text", n.Text, "link", n.Link, "assets", n.Prefix+s.Base())
 }
 

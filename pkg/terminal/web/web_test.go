@@ -42,8 +42,8 @@ func TestPagesEscape(t *testing.T) {
 	s := NewSite()
 	const evil = `"><script>alert(1)</script>`
 	for name, page := range map[string]string{
-		"page":   s.Page(Page{evil, evil, evil, evil, evil}),
-		"notice": s.Notice(Notice{evil, evil, evil, evil, evil, evil}),
+		"page":   s.Page(Page{evil, evil, evil, evil, evil, []string{evil}, Notes{evil, evil, []string{evil}}}),
+		"notice": s.Notice(Notice{evil, evil, evil, evil, evil, evil}), "waiting": s.Waiting(Notice{evil, evil, evil, evil, evil, evil}),
 	} {
 		if strings.Contains(page, "<script>alert") {
 			t.Errorf("%s holds script: %s", name, page)

@@ -57,7 +57,7 @@ func bundle(web string) (map[string][]byte, error) {
 	}
 	result := api.Build(api.BuildOptions{
 		AbsWorkingDir: dir,
-		EntryPoints:   []string{"page/main.js"},
+		EntryPoints:   []string{"page/main.js", "page/notes-frame.js", "page/waiting.js"},
 		Outdir:        "dist",
 		Bundle:        true,
 		// What is imported when it is needed is a file of its own.

@@ -11,6 +11,8 @@ import "./help.js";
 import "./idle.js";
 import "./links.js";
 import "./search.js";
+import "./notes.js";
+import "./apps.js";
 import "./session.js";
 import "./tabs.js";
 import "./files.js";
