@@ -281,6 +281,9 @@ if int(env["IDLE_TIMEOUT"]):
 # What a session's own token may do: tell that it is used, and stop itself, which
 # its attendee may ask for in the page's menu.
 s.server_token_scopes = ["users:activity!user", "access:servers!server", "delete:servers!server"]
+for variable in ("PORTS", "NOTES_PATH", "NOTES_URL", "NOTES_ORIGINS"):
+    if env.get(variable):
+        s.environment[f"WORKSHOP_{variable}"] = literal(env[variable])
 if env.get("UPLOAD_LIMIT"):
     s.environment["WORKSHOP_UPLOAD_LIMIT"] = env["UPLOAD_LIMIT"]
 s.extra_container_config = {

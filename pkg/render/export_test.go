@@ -164,6 +164,8 @@ func TestTemplateParameters(t *testing.T) {
 		s.AdminUsers, s.AllowedUsers = []string{"trainer"}, []string{"user1", "user2"}
 		s.Storage.Size, s.HubStorageSize = "0", "2Gi"
 		s.Resources = workshop.Resources{MemoryRequest: "1Gi", MemoryLimit: "2Gi", CPURequest: "1", CPULimit: "2"}
+		s.Ports, s.NotesURL = map[string]int{"web": 8080, "docs": 9090}, "https://notes.example.com/a"
+		s.NotesOrigins = []string{"https://b.example.com", "https://c.example.com"}
 		s.IdleTimeout, s.UploadLimit, s.Host = "1h", "0.5Gi", "basics.example.com"
 	})
 	want := objects(t, chosen)
@@ -172,7 +174,7 @@ func TestTemplateParameters(t *testing.T) {
 	give(t, template, map[string]string{
 		"APPLICATION_NAME": "basics", "HOST": "basics.example.com", "TERMINAL_IMAGE": "my-terminal:latest", "GATEWAY_IMAGE": "g:2", "HUB_IMAGE": "h:2", "PROXY_IMAGE": "p:2",
 		"ADMIN_USERS": "trainer", "ALLOWED_USERS": "user1,user2", "VOLUME_SIZE": "0", "HUB_VOLUME_SIZE": "2Gi",
-		"MEMORY_REQUEST": "1Gi", "MEMORY_SIZE": "2Gi", "CPU_REQUEST": "1", "CPU_LIMIT": "2", "IDLE_TIMEOUT": "3600", "UPLOAD_LIMIT": "536870912",
+		"MEMORY_REQUEST": "1Gi", "MEMORY_SIZE": "2Gi", "CPU_REQUEST": "1", "CPU_LIMIT": "2", "IDLE_TIMEOUT": "3600", "PORTS": "docs=9090,web=8080", "NOTES_URL": "https://notes.example.com/a", "NOTES_ORIGINS": "https://b.example.com,https://c.example.com", "UPLOAD_LIMIT": "536870912",
 	})
 	if diff := cmp.Diff(same(t, want), same(t, processed(t, template))); diff != "" {
 		t.Errorf("the parameters (+) do something else than the flags (-):\n%s", diff)

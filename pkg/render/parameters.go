@@ -41,6 +41,10 @@ func parameters(in Input) (map[string]string, error) {
 		"CPU_LIMIT":        s.Resources.CPULimit,
 		"CPU_REQUEST":      s.Resources.CPURequest,
 		"IDLE_TIMEOUT":     strconv.FormatInt(s.IdleTimeout.Seconds(), 10),
+		"PORTS":            s.PortList(),
+		"NOTES_PATH":       unexpanded(s.NotesPath),
+		"NOTES_URL":        unexpanded(s.NotesURL),
+		"NOTES_ORIGINS":    strings.Join(s.NotesOrigins, ","),
 		"UPLOAD_LIMIT":     bytes(s.UploadLimit),
 		"HUB_VOLUME_SIZE":  s.HubStorageSize,
 	}

@@ -3,6 +3,10 @@
 package workshop
 
 import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -142,6 +146,16 @@ type Spec struct {
 	// UploadLimit is the size of the largest file that attendees can upload, as
 	// a Kubernetes quantity; "0" switches uploads off.
 	UploadLimit string `json:"uploadLimit,omitempty"`
+	// Ports are the web apps of attendees, by name: …/user/NAME/proxy/web/ leads
+	// to port 8080 of the session for "web": 8080.
+	Ports map[string]int `json:"ports,omitempty"`
+	// NotesPath is a directory of the terminal image with pages that are shown
+	// beside the terminal; NotesURL in its place is a page elsewhere.
+	NotesPath string `json:"notesPath,omitempty"`
+	NotesURL  string `json:"notesURL,omitempty"`
+	// NotesOrigins are those beside NotesURL's own ("https://notes.example.com")
+	// whose pages may be shown in its place, and send commands to the terminal.
+	NotesOrigins []string `json:"notesOrigins,omitempty"`
 	// Env are environment variables of the session's container.
 	Env map[string]string `json:"env,omitempty"`
 
@@ -223,6 +237,15 @@ func (d Duration) Seconds() int64 {
 		return 0
 	}
 	return int64(v / time.Second)
+}
+
+// PortList writes Ports as "docs=9090,web=8080".
+func (s Spec) PortList() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(s.Ports)) {
+		list = append(list, name+"="+strconv.Itoa(s.Ports[name]))
+	}
+	return strings.Join(list, ",")
 }
 
 // The values of a Spec that chooses nothing. What isn't here has no default,

@@ -7,8 +7,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -141,6 +143,8 @@ func (s Spec) Validate() error {
 		v.fail("idleTimeout", string(s.IdleTimeout), fmt.Sprintf("is too short; use at least %s, or 0 for never", minIdleTimeout))
 	}
 	v.quantity("uploadLimit", s.UploadLimit, true)
+	v.ports(s.Ports)
+	v.notes(s)
 	for name := range s.Env {
 		switch {
 		case !envName.MatchString(name):
@@ -272,6 +276,69 @@ func (v *validator) users(field string, names []string) {
 			v.fail(field, n, "is no name: names are not empty and hold no slash, comma or line break")
 		}
 	}
+}
+
+// GatewayPort is where the gateway listens in each session.
+const GatewayPort = 10080
+
+func (v *validator) ports(ports map[string]int) {
+	taken := map[int]string{}
+	for _, name := range slices.Sorted(maps.Keys(ports)) {
+		number := ports[name]
+		written := fmt.Sprintf("%s=%d", name, number)
+		switch {
+		case len(validation.IsDNS1123Label(name)) > 0:
+			v.fail("ports", name, `is no name of a web app, which becomes a part of its address: use lower-case letters, digits and "-"`)
+		case number < 1 || number > 65535:
+			v.fail("ports", written, "has no port between 1 and 65535")
+		case number == GatewayPort:
+			v.fail("ports", written, "is the port of the terminal itself; have the app listen on another")
+		case taken[number] != "":
+			v.fail("ports", written, "has the same port as "+taken[number]+"; leave one of the two out")
+		}
+		taken[number] = name
+	}
+}
+
+func (v *validator) notes(s Spec) {
+	if s.NotesPath != "" {
+		clean := path.Clean(s.NotesPath)
+		top, _, _ := strings.Cut(strings.TrimPrefix(clean, "/"), "/")
+		switch {
+		case !path.IsAbs(s.NotesPath):
+			v.fail("notesPath", s.NotesPath, "must start with a slash: it is a directory of the terminal image")
+		case slices.Contains([]string{"", "proc", "sys", "dev"}, top):
+			v.fail("notesPath", s.NotesPath, "is no place for notes; put them in a directory of their own, like /opt/workshop/notes")
+		case s.NotesURL != "":
+			v.fail("notesPath", s.NotesPath, "has no place beside notesURL; leave one of the two out")
+		}
+	}
+	if s.NotesURL != "" {
+		u, err := url.Parse(s.NotesURL)
+		switch {
+		case err != nil || origin(u) == "" || u.User != nil:
+			v.fail("notesURL", s.NotesURL, "is no address of a page; write it like https://notes.example.com/start.html")
+		case u.Scheme == "http" && strings.HasPrefix(s.URL(), "https:"):
+			v.fail("notesURL", s.NotesURL, "is plain HTTP, which browsers don't show in a page that came by HTTPS; use the https address")
+		}
+	}
+	for _, o := range s.NotesOrigins {
+		if u, err := url.Parse(o); err != nil || origin(u) == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			v.fail("notesOrigins", o, "is no origin; write scheme and host, like https://notes.example.com")
+		}
+	}
+	if len(s.NotesOrigins) > 0 && s.NotesURL == "" {
+		v.fail("notesOrigins", strings.Join(s.NotesOrigins, ","), "are of use with notesURL only; leave them out, or name a page")
+	}
+}
+
+// origin is scheme and host of a web address; "" if it has none that a
+// policy can name.
+func origin(u *url.URL) string {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.ContainsAny(u.Host, "'\"*,; \t\r\n") {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func (v *validator) apiServer(address string) {

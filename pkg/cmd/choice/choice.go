@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,8 @@ func settings() []setting {
 		{flag: "cpu-request", field: "resources.cpuRequest", usage: "`CPU` that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},
 		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "`CPU` that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
 		{flag: "idle-timeout", field: "idleTimeout", usage: "`TIME` after which an idle session is stopped, its volume stays; 0 for never (default " + string(workshop.DefaultIdleTimeout) + ")", set: func(s *workshop.Spec, v string) { s.IdleTimeout = workshop.Duration(v) }},
+		{flag: flagNotesPath, field: "notesPath", usage: "`DIR` of the terminal image with notes, static HTML, that are shown beside the terminal", own: true, set: setNotesPath},
+		{flag: flagNotesURL, field: "notesURL", usage: "`URL` of notes elsewhere that are shown beside the terminal", own: true, set: setNotesURL},
 		{flag: "upload-limit", field: "uploadLimit", usage: "`SIZE` of the largest file that attendees can upload; 0 switches uploads off (default " + workshop.DefaultUploadLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.UploadLimit })},
 
 		{flag: "expose", field: "expose", usage: "How browsers reach the workshop: `route|ingress|none` (default the best that the cluster has)", values: words(workshop.Exposes()), set: setExpose},
@@ -90,6 +93,22 @@ func setExpose(s *workshop.Spec, v string) {
 	}
 }
 
+// setNotesPath and setNotesURL replace the other one: notes have one place.
+func setNotesPath(s *workshop.Spec, v string) {
+	s.NotesPath = v
+	if v != "" {
+		s.NotesURL, s.NotesOrigins = "", nil
+	}
+}
+
+func setNotesURL(s *workshop.Spec, v string) {
+	if s.NotesURL = v; v != "" {
+		s.NotesPath = ""
+	} else {
+		s.NotesOrigins = nil
+	}
+}
+
 func setHost(s *workshop.Spec, v string) { s.Host, s.HostAssigned = v, false }
 
 // The flags that name the image of new sessions, of which only one can.
@@ -103,6 +122,13 @@ const (
 	flagHost       = "host"
 	flagSubdomains = "subdomains"
 	flagTLSSecret  = "tls-secret"
+	flagEnv       = "env"
+	flagPort      = "port"
+	flagNotesPath = "notes-path"
+	flagNotesURL  = "notes-url"
+	flagNotesFrom = "notes-origin"
+	flagHost      = "host"
+	flagTLSSecret = "tls-secret"
 )
 
 // Flags are the flags of a command that describe a workshop.
@@ -110,6 +136,8 @@ type Flags struct {
 	file   string
 	values map[string]*string
 	env    []string
+	ports  []string
+	from   []string
 }
 
 // AddTo gives a command the flags.
@@ -136,6 +164,10 @@ func (f *Flags) add(cmd *cobra.Command, wanted func(flag string) bool) {
 		if s.flag == "idle-timeout" {
 			flags.StringArrayVar(&f.env, flagEnv, nil, "`NAME=VALUE` in the environment of each session, or NAME- to remove one; may be repeated")
 			_ = cmd.RegisterFlagCompletionFunc(flagEnv, cobra.NoFileCompletions)
+			flags.StringArrayVar(&f.ports, flagPort, nil, "Web app of attendees, `NAME=PORT`: …/user/USER/proxy/NAME/ leads to that port of the session; NAME- removes one; may be repeated")
+			_ = cmd.RegisterFlagCompletionFunc(flagPort, cobra.NoFileCompletions)
+			flags.StringArrayVar(&f.from, flagNotesFrom, nil, "Another `ORIGIN`, like https://notes.example.com, whose pages may be shown as notes and send commands to the terminal; \"\" for none; may be repeated")
+			_ = cmd.RegisterFlagCompletionFunc(flagNotesFrom, cobra.NoFileCompletions)
 		}
 	}
 	flags.StringVarP(&f.file, "filename", "f", "", "Workshop `FILE` that says all about the workshop; \"-\" reads stdin")
@@ -150,6 +182,11 @@ type Change struct {
 	// Env that flags set, and remove.
 	Env       map[string]string
 	RemoveEnv []string
+	// Ports that flags set, and remove.
+	Ports       map[string]int
+	RemovePorts []string
+	// NotesOrigins replace those there are, if they are not nil.
+	NotesOrigins []string
 }
 
 // ToChange collects what the flags say, and reads the file that they name.
@@ -176,6 +213,18 @@ func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) 
 			return c, fault.Usage("--env %s: write NAME=VALUE to set a variable, or NAME- to remove one", e)
 		}
 	}
+	if err := f.toPorts(&c); err != nil {
+		return c, err
+	}
+	if flags.Changed(flagNotesFrom) {
+		c.NotesOrigins = list(strings.Join(f.from, ","))
+		if c.NotesOrigins == nil {
+			c.NotesOrigins = []string{}
+		}
+	}
+	if c.Values[flagNotesPath] != "" && c.Values[flagNotesURL] != "" {
+		return c, fault.Usage("--%s and --%s both say where the notes are; leave one of them out", flagNotesPath, flagNotesURL)
+	}
 	if c.Values[FlagTerminalImage] != "" && c.Values[FlagImageStream] != "" {
 		return c, fault.Usage("--%s and --%s both say which image sessions run; leave one of them out", FlagTerminalImage, FlagImageStream)
 	}
@@ -187,6 +236,29 @@ func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) 
 		c.Replace = &spec
 	}
 	return c, nil
+}
+
+// toPorts reads the flags for web apps.
+func (f *Flags) toPorts(c *Change) error {
+	for _, p := range f.ports {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok && strings.HasSuffix(p, "-") {
+			c.RemovePorts = append(c.RemovePorts, strings.TrimSuffix(p, "-"))
+			continue
+		}
+		number, err := strconv.Atoi(value)
+		if !ok || err != nil {
+			return fault.Usage("--%s %s: write NAME=PORT, like web=8080, or NAME- to remove one", flagPort, p)
+		}
+		if _, twice := c.Ports[name]; twice {
+			return fault.Usage("--%s %s: %s is there twice; give each app a name of its own", flagPort, p, name)
+		}
+		if c.Ports == nil {
+			c.Ports = map[string]int{}
+		}
+		c.Ports[name] = number
+	}
+	return nil
 }
 
 func readFile(name string, stdin io.Reader) (workshop.Spec, error) {
@@ -253,6 +325,20 @@ func (c Change) Apply(s workshop.Spec, deployed bool) (workshop.Spec, error) {
 		maps.Copy(env, c.Env)
 		s.Env = env
 	}
+	if len(c.Ports)+len(c.RemovePorts) > 0 {
+		ports := maps.Clone(s.Ports)
+		if ports == nil {
+			ports = map[string]int{}
+		}
+		for _, name := range c.RemovePorts {
+			delete(ports, name)
+		}
+		maps.Copy(ports, c.Ports)
+		s.Ports = ports
+	}
+	if c.NotesOrigins != nil {
+		s.NotesOrigins = c.NotesOrigins
+	}
 	return s, nil
 }
 
@@ -294,6 +380,12 @@ func (c Change) Explain(err error) error {
 	}
 	if len(c.Env) > 0 {
 		flags["env"] = "--" + flagEnv
+	}
+	if len(c.Ports) > 0 {
+		flags["ports"] = "--" + flagPort
+	}
+	if len(c.NotesOrigins) > 0 {
+		flags["notesOrigins"] = "--" + flagNotesFrom
 	}
 	var all interface{ Unwrap() []error }
 	if !errors.As(err, &all) {

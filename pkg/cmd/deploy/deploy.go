@@ -76,6 +76,9 @@ are refused.`,
   # Let idle sessions live longer, and give them more memory
   workshopctl deploy --idle-timeout 4h --memory-limit 1Gi
 
+  # Pages of the terminal image beside the terminal, and attendees' own web apps
+  workshopctl deploy --notes-path /opt/workshop/notes --port web=8080
+
   # All choices in one file
   workshopctl deploy -f workshop.yaml
 

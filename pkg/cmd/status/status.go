@@ -289,6 +289,12 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 	}
 	facts.Add("Sessions:", s.Sessions.line())
 	facts.Add("Storage:", s.Storage.line(s.Spec))
+	if apps := s.Spec.PortList(); apps != "" {
+		facts.Add("Web apps:", strings.ReplaceAll(apps, ",", ", "))
+	}
+	if notes := s.Spec.NotesPath + s.Spec.NotesURL; notes != "" {
+		facts.Add("Notes:", notes)
+	}
 	facts.Add("Login:", login(s.Spec))
 	if s.Login != nil && s.Login.UserPassword != "" {
 		facts.Add("Password:", s.Login.UserPassword)
