@@ -58,7 +58,9 @@ func TestValidateNamesFieldAndRemedy(t *testing.T) {
 			s.NotesURL, s.NotesOrigins = "https://example.com", []string{"https://*.example.com"}
 		}, `notesOrigins "https://*.example.com" is no origin`},
 		"notes for nobody": {func(s *workshop.Spec) { s.NotesOrigins = []string{"https://example.com"} }, `notesOrigins "https://example.com" are of use with notesURL only`},
-		"notes not secure": {func(s *workshop.Spec) { s.Host, s.TLSSecret, s.NotesURL = "w.example.com", "default", "http://example.com" }, `notesURL "http://example.com" is plain HTTP`},
+		"notes not secure": {func(s *workshop.Spec) {
+			s.Host, s.TLSSecret, s.NotesURL = "w.example.com", "default", "http://example.com"
+		}, `notesURL "http://example.com" is plain HTTP`},
 		"upload limit":     {func(s *workshop.Spec) { s.UploadLimit = "100 MB" }, `uploadLimit "100 MB" is no quantity`},
 		"env name":         {func(s *workshop.Spec) { s.Env = map[string]string{"1A": ""} }, `env "1A" is no name of an environment variable`},
 		"env of the hub":   {func(s *workshop.Spec) { s.Env = map[string]string{"JUPYTERHUB_USER": ""} }, "is set by the hub"},

@@ -119,16 +119,13 @@ const (
 
 const (
 	flagEnv        = "env"
+	flagPort       = "port"
+	flagNotesPath  = "notes-path"
+	flagNotesURL   = "notes-url"
+	flagNotesFrom  = "notes-origin"
 	flagHost       = "host"
 	flagSubdomains = "subdomains"
 	flagTLSSecret  = "tls-secret"
-	flagEnv       = "env"
-	flagPort      = "port"
-	flagNotesPath = "notes-path"
-	flagNotesURL  = "notes-url"
-	flagNotesFrom = "notes-origin"
-	flagHost      = "host"
-	flagTLSSecret = "tls-secret"
 )
 
 // Flags are the flags of a command that describe a workshop.
