@@ -118,24 +118,25 @@ func walk(chromium context.Context, t *testing.T, tr *trainer, hub string) {
 		jane.sees("after reload: survivor", 10*time.Second)
 	})
 
-	step(t, "a new hub pod doesn't disturb terminals", func() {
-		pods := tr.pods(t, "app.kubernetes.io/component=hub")
-		if len(pods) != 1 {
-			t.Fatalf("%d hub pods", len(pods))
-		}
-		if err := tr.admin.CoreV1().Pods(tr.namespace).Delete(t.Context(), pods[0].Name, metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	step(t, "a hub that is away disturbs no terminal, and its pages wait for it", func() {
+		tr.scaleHub(t, 0)
 		jane.types("echo while the hub is away: $mark")
 		jane.sees("while the hub is away: survivor", 10*time.Second)
-		eventually(t, 2*time.Minute, "new hub", func(ctx context.Context) error {
-			for _, p := range tr.pods(t, "app.kubernetes.io/component=hub") {
-				if p.Name != pods[0].Name && ready(p) {
-					return nil
-				}
+		other.do(chromedp.Navigate(address + "/hub/home"))
+		const title = "document.title"
+		if got := eval[string](other, title); got != "One moment" {
+			t.Errorf("the hub's page without the hub is called %q", got)
+		}
+		other.screenshot("hub-away-" + tr.namespace)
+		tr.scaleHub(t, 1)
+		eventually(t, time.Minute, "the hub's page", func(context.Context) error {
+			if got := eval[string](other, title); got == "One moment" || !strings.Contains(eval[string](other, "document.body.innerText"), "Stop My Server") {
+				return fmt.Errorf("still %q", got)
 			}
-			return errors.New("not ready")
+			return nil
 		})
+		other.do(chromedp.Navigate(address))
+		other.prompt()
 		jane.types("echo with the new hub: $mark")
 		jane.sees("with the new hub: survivor", 10*time.Second)
 	})
@@ -273,6 +274,27 @@ func (tr *trainer) pods(t *testing.T, selector string) []corev1.Pod {
 		t.Fatal(err)
 	}
 	return pods.Items
+}
+
+// scaleHub ends the hub, or brings it back, and waits until that is so.
+func (tr *trainer) scaleHub(t *testing.T, replicas int32) {
+	t.Helper()
+	hubs := tr.admin.AppsV1().Deployments(tr.namespace)
+	scale, err := hubs.GetScale(t.Context(), "terminals", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale.Spec.Replicas = replicas
+	if _, err := hubs.UpdateScale(t.Context(), "terminals", scale, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*time.Minute, "hub's pods", func(context.Context) error {
+		pods := tr.pods(t, "app.kubernetes.io/component=hub")
+		if len(pods) != int(replicas) || replicas > 0 && !ready(pods[0]) {
+			return fmt.Errorf("%d pods, or not ready", len(pods))
+		}
+		return nil
+	})
 }
 
 // session is the pod of a user's session.
