@@ -38,6 +38,15 @@ type Config struct {
 	OwnHost bool
 }
 
+// Isolated says whether the session has another host than the hub, as browsers
+// know them. That the hub names its own says nothing: it does where it knows its
+// URL.
+func (c Config) Isolated() bool {
+	hub, err := url.Parse(c.HubHome)
+	return err == nil && c.PublicURL != nil && hub.Hostname() != "" && c.PublicURL.Hostname() != "" &&
+		!strings.EqualFold(hub.Hostname(), c.PublicURL.Hostname())
+}
+
 // CallbackPath is where the hub sends browsers back to, as it is compared with
 // a request's path.
 func (c Config) CallbackPath() string {

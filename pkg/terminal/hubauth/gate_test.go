@@ -159,6 +159,33 @@ func TestOwnHostCookies(t *testing.T) {
 	}
 }
 
+func TestIsolated(t *testing.T) {
+	for name, test := range map[string]struct {
+		host, public string
+		want         bool
+	}{
+		"subdomains":               {"https://w.example.com:8443", "https://jane.w.example.com:8443/user/jane/", true},
+		"a hub that knows its URL": {"https://w.example.com", "https://w.example.com/user/jane/", false},
+		"another port":             {"https://w.example.com", "http://w.example.com:8080/user/jane/", false},
+		"a hub that doesn't":       {"", "", false},
+		"nothing to compare with":  {"https://w.example.com", "", false},
+		"nor this way":             {"", "https://w.example.com/user/jane/", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := FromEnvironment(func(n string) string {
+				return map[string]string{
+					"JUPYTERHUB_SERVICE_URL": "http://[::]:10080/user/jane/", "JUPYTERHUB_SERVICE_PREFIX": "/user/jane/", "JUPYTERHUB_API_URL": "http://hub:8081/hub/api",
+					"JUPYTERHUB_API_TOKEN": "secret", "JUPYTERHUB_CLIENT_ID": "c", "JUPYTERHUB_USER": "jane", "JUPYTERHUB_OAUTH_ACCESS_SCOPES": `["a"]`,
+					"JUPYTERHUB_HOST": test.host, "JUPYTERHUB_PUBLIC_URL": test.public,
+				}[n]
+			})
+			if err != nil || c.Isolated() != test.want {
+				t.Errorf("%v, %v", c.Isolated(), err)
+			}
+		})
+	}
+}
+
 func TestLoginsAreBounded(t *testing.T) {
 	g := newTestGate(t, nil)
 	for range 3 * maxLogins {

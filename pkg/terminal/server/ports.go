@@ -201,19 +201,13 @@ func (a *apps) admit(w http.ResponseWriter, r *http.Request, here string) (sessi
 	if session == nil {
 		return nil, false
 	}
-	if session.User().Name != s.Config.User && !s.isolated() {
+	if session.User().Name != s.Config.User && !s.Config.Isolated() {
 		s.notice(w, http.StatusForbidden, "Only "+s.Config.User+" may open this app",
 			"What an attendee's app serves would run in your browser on the hub's own address, and could do there what you may. "+
 				"In a workshop with subdomains each session has an address of its own, and you could open it.", "To the terminal")
 		return nil, false
 	}
 	return session, isPage
-}
-
-// isolated says whether this session has an origin of its own: the hub is
-// then at another host, and is known by its URL.
-func (s *Server) isolated() bool {
-	return s.Config.OwnHost || strings.Contains(s.Config.HubHome, "://")
 }
 
 // rest is the part of the path that the app sees, in the browser's spelling,

@@ -123,13 +123,21 @@ func TestAppIsOnlyForItsOwner(t *testing.T) {
 	want(t, "part after the logout", b.get(webBase).status, http.StatusUnauthorized)
 }
 
-// TestAdminMayOpenAppOfItsOwnOrigin: with subdomains, the hub is at another host.
+// TestAdminMayOpenAppOfItsOwnOrigin: with subdomains, the hub is at another
+// host. Without, it tells its URL all the same.
 func TestAdminMayOpenAppOfItsOwnOrigin(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
-	g := newGateway(t, time.Hour, withPort(a.port), func(o *server.Options) { o.Config.HubHome = "https://hub.example.com/hub/home" })
-	b := newBrowser(t, g)
-	b.login("admin")
-	want(t, "admin", b.do(http.MethodGet, webBase, html).status, http.StatusOK)
+	for public, status := range map[string]int{
+		"https://jane.hub.example.com" + prefix: http.StatusOK, "https://hub.example.com" + prefix: http.StatusForbidden,
+		"http://HUB.example.com:8080" + prefix: http.StatusForbidden,
+	} {
+		g := newGateway(t, time.Hour, withPort(a.port), func(o *server.Options) {
+			o.Config.HubHome, o.Config.PublicURL = "https://hub.example.com/hub/home", mustURL(t, public)
+		})
+		b := newBrowser(t, g)
+		b.login("admin")
+		want(t, "admin, "+public, b.do(http.MethodGet, webBase, html).status, status)
+	}
 }
 
 func TestAppPath(t *testing.T) {
