@@ -6,6 +6,6 @@ import "net/http"
 
 // Transfers is what answers requests about files, without the question who asks.
 func Transfers(f Files) func(http.ResponseWriter, *http.Request, string) error {
-	s := &Server{Options: Options{Files: f, Logf: func(string, ...any) {}}}
+	s := &Server{Options: Options{Files: f, Patience: Patience{}.orDefault(), Logf: func(string, ...any) {}}}
 	return s.transfer
 }

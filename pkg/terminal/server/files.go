@@ -48,8 +48,6 @@ const (
 	maxPath = 1024
 	// maxEntries bounds the list of a folder.
 	maxEntries = 2000
-	// stallTime is how long a transfer may stand still. A slow one goes on.
-	stallTime = time.Minute
 	// maxCopies bounds the numbers tried for a name that is taken.
 	maxCopies = 999
 )
@@ -182,7 +180,7 @@ func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, root *os.Root,
 	h := w.Header()
 	archive := r.URL.Query().Get("archive")
 	// Whoever stops reading for long is cut off; who reads slowly isn't.
-	pace := &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+	pace := s.paced(w)
 	defer pace.done()
 	switch {
 	case !info.IsDir() && archive == "":
@@ -313,7 +311,7 @@ func (s *Server) receiveFile(w http.ResponseWriter, r *http.Request, root *os.Ro
 			_ = folder.Remove(part)
 		}
 	}()
-	body := &pacedReader{Reader: r.Body, control: http.NewResponseController(w)}
+	body := s.paced(w).reader(r.Body)
 	n, err := io.Copy(f, io.LimitReader(body, s.Files.Limit+1))
 	switch {
 	case n > s.Files.Limit:
@@ -467,38 +465,6 @@ func attachment(name string) string {
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v)
-}
-
-// pacedWriter fails when nothing can be written for stallTime.
-type pacedWriter struct {
-	http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (w *pacedWriter) Write(p []byte) (int, error) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(stallTime))
-	return w.ResponseWriter.Write(p)
-}
-
-// done lets the connection serve other requests.
-func (w *pacedWriter) done() { _ = w.control.SetWriteDeadline(time.Time{}) }
-
-// pacedReader fails when nothing comes for stallTime.
-type pacedReader struct {
-	io.Reader
-	control *http.ResponseController
-	failed  bool
-}
-
-func (r *pacedReader) Read(p []byte) (int, error) {
-	now := time.Now()
-	_ = r.control.SetReadDeadline(now.Add(stallTime))
-	_ = r.control.SetWriteDeadline(now.Add(2 * stallTime)) // the answer comes after all of it
-	n, err := r.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.failed = true
-	}
-	return n, err
 }
 
 // stopped ends an archive when its reader or the gateway has gone.

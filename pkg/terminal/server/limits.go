@@ -4,7 +4,10 @@ package server
 
 import (
 	"cmp"
+	"errors"
+	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -12,7 +15,7 @@ import (
 // Patience is how long others may take. The zero value of a field is the default.
 type Patience struct {
 	// Header is for the header of a request, Request for all of it with its
-	// answer. What takes longer as long as it moves sets deadlines of its own.
+	// answer, or, of a transfer, for the time in which nothing moves.
 	Header, Request time.Duration
 	// Write is for one frame to a websocket, and for the page to acknowledge
 	// output when it has been sent all that it may: then the websocket is closed.
@@ -74,4 +77,72 @@ type counted struct {
 func (c *counted) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
+}
+
+// paced lets an answer take as long as it likes, if it moves: who takes nothing
+// of it for the time of a request is cut off.
+func (s *Server) paced(w http.ResponseWriter) *pacedWriter {
+	p := &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: s.Patience.Request}
+	// The server's own deadline would end the request's context, too.
+	_ = p.control.SetReadDeadline(time.Time{})
+	return p
+}
+
+type pacedWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+}
+
+func (w *pacedWriter) moves() { _ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) }
+
+func (w *pacedWriter) WriteHeader(status int) {
+	w.moves()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *pacedWriter) Write(p []byte) (int, error) {
+	w.moves()
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is what [http.ResponseController] calls.
+func (w *pacedWriter) FlushError() error {
+	w.moves()
+	return w.control.Flush()
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// done gives the rest of the answer, and what is left of the request, their time.
+func (w *pacedWriter) done() {
+	w.moves()
+	_ = w.control.SetReadDeadline(time.Now().Add(w.stall))
+}
+
+// reader reads the request's body, which may take as long as it likes, too.
+func (w *pacedWriter) reader(body io.Reader) *pacedReader {
+	return &pacedReader{Reader: body, writer: w}
+}
+
+type pacedReader struct {
+	io.Reader
+	writer *pacedWriter
+	failed bool
+}
+
+func (r *pacedReader) Read(p []byte) (int, error) {
+	w := r.writer
+	now := time.Now()
+	_ = w.control.SetReadDeadline(now.Add(w.stall))
+	_ = w.control.SetWriteDeadline(now.Add(2 * w.stall)) // the answer comes after all of it
+	n, err := r.Reader.Read(p)
+	switch {
+	case errors.Is(err, io.EOF): // from now on the server only looks whether the browser is there
+		_ = w.control.SetReadDeadline(time.Time{})
+	case err != nil:
+		r.failed = true
+	}
+	return n, err
 }

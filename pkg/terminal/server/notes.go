@@ -206,9 +206,11 @@ func (s *Server) serveNote(w http.ResponseWriter, r *http.Request, name string, 
 	h.Set("Content-Type", kind)
 	// Asked for anew each time, answered without content if nothing has changed.
 	h.Set("Cache-Control", "private, no-cache")
+	pace := s.paced(w) // films take their time
+	defer pace.done()
 	if !strings.HasPrefix(kind, "text/html") || info.Size() > maxNotesPage {
 		h.Set("ETag", fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano()))
-		http.ServeContent(w, r, "", time.Time{}, file)
+		http.ServeContent(pace, r, "", time.Time{}, file)
 		return
 	}
 	page, err := io.ReadAll(io.LimitReader(file, maxNotesPage))
@@ -219,7 +221,7 @@ func (s *Server) serveNote(w http.ResponseWriter, r *http.Request, name string, 
 	page = executable(page, base)
 	sum := sha256.Sum256(page)
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page))
+	http.ServeContent(pace, r, "", time.Time{}, bytes.NewReader(page))
 }
 
 // executable adds the script that gives code blocks their buttons. Browsers

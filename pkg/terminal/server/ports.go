@@ -60,8 +60,9 @@ func ParsePorts(list string, own int) ([]Port, error) {
 
 const (
 	// maxAppRequests bounds the requests to apps that are under way, websockets
-	// among them.
-	maxAppRequests = 256
+	// among them. There are more connections, so that the terminal stays within
+	// reach of an app whose page opens streams without end.
+	maxAppRequests = maxConnections / 2
 	// appAnswerTime is how long an app may think about an answer. Its body, once
 	// begun, may take as long as it likes.
 	appAnswerTime = 2 * time.Minute
@@ -161,7 +162,26 @@ func (a *apps) serve(w http.ResponseWriter, r *http.Request, path string) {
 	} {
 		w.Header().Del(name)
 	}
-	a.proxy(port, base, rest, isPage).ServeHTTP(w, r.WithContext(ctx))
+	pace := s.paced(w)
+	defer pace.done()
+	r = r.WithContext(ctx)
+	if r.Body != http.NoBody {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{pace.reader(r.Body), r.Body}
+	}
+	a.proxy(port, base, rest, isPage).ServeHTTP(finalAnswer{pace}, r)
+}
+
+// finalAnswer leaves out what an app says before its answer (103, say), of which
+// nothing has been through [backward].
+type finalAnswer struct{ *pacedWriter }
+
+func (w finalAnswer) WriteHeader(status int) {
+	if status >= http.StatusOK {
+		w.pacedWriter.WriteHeader(status)
+	}
 }
 
 func (s *Server) port(name string) *Port {
@@ -343,10 +363,12 @@ func foreignCookies(lines []string) string {
 }
 
 // wholeHost are headers by which an app would decide about all that is served
-// at this host: the hub and other sessions.
+// at this host: the hub and other sessions. Some proxies take an order from the
+// last of them, to answer with what is at another path.
 var wholeHost = []string{
 	"Service-Worker-Allowed", "Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc", "Nel", "Report-To", "Reporting-Endpoints",
 	"Public-Key-Pins", "Origin-Agent-Cluster", "X-Jupyterhub-Version", "X-Workshop-Terminal",
+	"X-Accel-Redirect", "X-Sendfile",
 }
 
 // backward makes the headers of an app's answer.

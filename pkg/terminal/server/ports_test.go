@@ -214,9 +214,12 @@ func TestAppAnswerHeaders(t *testing.T) {
 		h["Set-Cookie"] = []string{
 			"sid=1; Path=/; HttpOnly; SameSite=Strict", "sub=2; Domain=example.com; Path=/admin", "bare=3",
 			"own=4; Path=" + webBase + "x", "jupyterhub-session-id=evil; Path=/", "workshop-terminal-0123=evil",
+			"__Host-workshop-terminal-0123=evil; Path=/; Secure", "=jupyterhub-session-id=evil; Path=/", "jupyterhub-session-id", ";=x", "a b=c; Path=/",
 		}
 		h.Set("Service-Worker-Allowed", "/")
 		h.Set("Clear-Site-Data", `"*"`)
+		h.Set("X-Accel-Redirect", "/hub/api/user")
+		h.Set("X-Jupyterhub-Version", "0")
 		h.Set("Content-Security-Policy", "default-src 'self'")
 		h.Set("Cache-Control", "max-age=60")
 		if to := r.URL.Query().Get("to"); to != "" {
@@ -235,10 +238,13 @@ func TestAppAnswerHeaders(t *testing.T) {
 	if got := answer.header.Values("Set-Cookie"); fmt.Sprint(got) != fmt.Sprint(wantCookies) {
 		t.Errorf("cookies\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wantCookies, "\n"))
 	}
-	for _, name := range []string{"Service-Worker-Allowed", "Clear-Site-Data", "Cross-Origin-Opener-Policy", "X-Content-Type-Options"} {
+	for _, name := range []string{"Service-Worker-Allowed", "Clear-Site-Data", "X-Accel-Redirect", "Cross-Origin-Opener-Policy", "X-Content-Type-Options"} {
 		if v := answer.header.Get(name); v != "" {
 			t.Errorf("%s: %s", name, v)
 		}
+	}
+	if got := answer.header.Values("X-Jupyterhub-Version"); fmt.Sprint(got) != "[5.5.0]" {
+		t.Errorf("version of the hub %q", got)
 	}
 	if got := answer.header.Values("Content-Security-Policy"); fmt.Sprint(got) != "[default-src 'self' frame-ancestors 'self']" {
 		t.Errorf("policy %q", got)
@@ -392,6 +398,168 @@ func TestAppStreams(t *testing.T) {
 	case <-done:
 	case <-time.After(20 * time.Second):
 		t.Error("the stream goes on after the logout")
+	}
+}
+
+// TestAppTakesItsTime: what moves now and then isn't cut off, in either
+// direction, nor what an app thinks about.
+func TestAppTakesItsTime(t *testing.T) {
+	const request = 100 * time.Millisecond
+	// Longer than a request may take that stands still.
+	pause := func(t *testing.T) {
+		select {
+		case <-time.After(3 * request):
+		case <-t.Context().Done():
+		}
+	}
+	for name, handler := range map[string]http.HandlerFunc{
+		"thinks": func(http.ResponseWriter, *http.Request) { pause(t) },
+		"is quiet in between": func(w http.ResponseWriter, _ *http.Request) {
+			for range 3 {
+				fmt.Fprint(w, "x")
+				_ = http.NewResponseController(w).Flush()
+				pause(t)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done := make(chan error, 1)
+			a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+				handler(w, r)
+				done <- r.Context().Err()
+			})
+			g := newGateway(t, time.Hour, withPort(a.port), func(o *server.Options) { o.Patience.Request = request })
+			b := newBrowser(t, g)
+			b.login(owner)
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				want(t, method, b.do(method, webBase, http.Header{"Origin": {g.URL}}).status, http.StatusOK)
+				if err := <-done; err != nil {
+					t.Errorf("%s: the app is told that the browser has gone: %v", method, err)
+				}
+			}
+		})
+	}
+	t.Run("takes a slow upload", func(t *testing.T) {
+		var size int64
+		a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+			size, _ = io.Copy(io.Discard, r.Body)
+			pause(t)
+		})
+		g := newGateway(t, time.Hour, withPort(a.port), func(o *server.Options) { o.Patience.Request = request })
+		b := newBrowser(t, g)
+		b.login(owner)
+		out, in := io.Pipe()
+		go func() {
+			for range 50 {
+				_, _ = in.Write(make([]byte, 1000))
+				time.Sleep(request / 10)
+			}
+			_ = in.Close()
+		}()
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL+webBase, out)
+		req.Header.Set("Origin", g.URL)
+		resp, err := b.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || size != 50_000 {
+			t.Errorf("%s, %d bytes", resp.Status, size)
+		}
+	})
+}
+
+// TestAppWhoseReaderSleeps: who takes nothing of an app's answer is cut off, and
+// the app learns it.
+func TestAppWhoseReaderSleeps(t *testing.T) {
+	done := make(chan struct{})
+	a := newApp(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(done)
+		for {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	})
+	g := newGateway(t, time.Hour, withPort(a.port), func(o *server.Options) { o.Patience.Request = 100 * time.Millisecond })
+	b := newBrowser(t, g)
+	b.login(owner)
+	conn := g.dial(t)
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nCookie: %s\r\n\r\n", webBase, b.cookieHeader())
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("the app writes on for nobody")
+	}
+}
+
+// TestAppsLeaveRoom: an app whose page opens streams without end leaves the
+// terminal within reach.
+func TestAppsLeaveRoom(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	g := newGateway(t, time.Hour, withPort(a.port))
+	b := newBrowser(t, g)
+	b.login(owner)
+	for streams := 0; ; streams++ {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+webBase, nil)
+		resp, err := b.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+		if streams > 200 {
+			t.Fatal("there is no limit")
+		}
+	}
+	want(t, "the page then", b.get(prefix).status, http.StatusOK)
+	b.socket(nil)
+}
+
+// TestAppSaysNothingBeforeItsAnswer: what comes before the answer isn't looked
+// through, and so isn't passed on; nor can an app make the connection its own.
+func TestAppSaysNothingBeforeItsAnswer(t *testing.T) {
+	for name, says := range map[string]string{
+		"hints":      "HTTP/1.1 103 Early Hints\r\nSet-Cookie: jupyterhub-session-id=evil; Path=/\r\nClear-Site-Data: \"*\"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+		"processing": "HTTP/1.1 102 Evil\r\nX-Evil: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+		"switches":   "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nSet-Cookie: jupyterhub-evil=1; Path=/\r\n\r\n",
+		"upgrades":   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 200 OK\r\nX-Evil: 1\r\n\r\n",
+		"two":        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nX-Evil: 1\r\n\r\n",
+		"trailers":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length, Set-Cookie\r\n\r\n2\r\nok\r\n0\r\nContent-Length: 99\r\nSet-Cookie: jupyterhub-evil=1\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var config net.ListenConfig
+			l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = http.ReadRequest(bufio.NewReader(conn))
+					_, _ = io.WriteString(conn, says)
+					_ = conn.Close()
+				}
+			}()
+			g := newGateway(t, time.Hour, withPort(l.Addr().(*net.TCPAddr).Port))
+			b := newBrowser(t, g)
+			b.login(owner)
+			for _, upgrade := range []string{"", "Upgrade: websocket\r\n", "Upgrade: websocket, h2c\r\n"} {
+				answer := g.raw(t, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nCookie: %s\r\n%sConnection: close\r\n\r\n", webBase, b.cookieHeader(), upgrade))
+				if n := strings.Count(answer, "HTTP/1.1 "); n != 1 || strings.Contains(strings.ToLower(answer), "evil") || strings.HasPrefix(answer, "HTTP/1.1 1") {
+					t.Errorf("with %q: %d answers:\n%s", upgrade, n, answer)
+				}
+			}
+		})
 	}
 }
 
