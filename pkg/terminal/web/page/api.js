@@ -8,6 +8,9 @@ const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?
 export const prefix = meta("prefix");
 export const hubHome = meta("hub");
 
+// spawn is where the hub starts this session.
+export const spawn = hubHome.replace(/home$/, "spawn/") + prefix.slice(prefix.indexOf("/user/") + "/user/".length).replace(/\/$/, "");
+
 // at is the address of a path under the prefix, whichever page this one is.
 export const at = (path) => new URL(prefix + path, location.origin).href;
 

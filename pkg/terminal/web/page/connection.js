@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The connection to the gateway. The frames are described in pkg/terminal/wire.
-import { at, element, hubHome, prefix, request } from "./api.js";
+import { at, hubHome, prefix, request, spawn } from "./api.js";
 import { banner, hide } from "./banner.js";
 import { fitting, place, term } from "./terminal.js";
 
@@ -14,6 +14,7 @@ const lastRetry = 15_000;       // ms
 const echoTime = 2_000;         // ms without a frame after typing that make a page doubt the connection
 const pingTime = 6_000;         // ms that the answer to a ping may take
 const patience = 75_000;        // ms until a session that isn't found is taken for stopped
+const stopping = 1012;          // code of a gateway that is told to end
 
 // --- frames
 
@@ -49,6 +50,7 @@ let number = numberOf(); // of the shell that is shown
 let socket = null;   // the connection, also while it is being made
 let welcomed = false; // whether it has come to the terminal
 let over = false;    // whether nothing but a reload helps
+let leaving = false; // whether the session was about to be stopped when it was last seen
 let stream = "";     // which stream of output this page shows,
 let received = 0;    // up to which byte it has it,
 let shown = 0;       // xterm.js has shown it,
@@ -92,8 +94,7 @@ export function show(another) {
   welcomed = over = false;
   stream = "";
   received = retries = lost = 0;
-  [typed, unsure] = [[], []]; // two lists, not one by two names
-  base = 0;
+  forget();
   hide("connection");
   connect();
 }
@@ -107,8 +108,14 @@ export const replaying = () => shown < live;
 
 // finish ends the connection for good.
 export function finish() {
+  const s = socket;
   over = true;
-  socket?.close();
+  socket = null;
+  welcomed = false;
+  clearTimeout(retry);
+  place.classList.add("refusing");
+  tellGone();
+  s?.close();
 }
 
 // send sends a frame, if there is a connection.
@@ -161,11 +168,18 @@ function take(bytes) {
       adopt(view.getUint16(0), view.getUint16(2));
       break;
     case "t":
-      state = JSON.parse(decoder.decode(bytes.subarray(1)));
-      listeners.forEach((f) => f(state));
+      tell(JSON.parse(decoder.decode(bytes.subarray(1))));
       break;
   }
 }
+
+function tell(news) {
+  state = news;
+  listeners.forEach((f) => f(state));
+}
+
+// tellGone says that nothing waits any more for what is at its end.
+const tellGone = () => tell({ ...state, stopsIn: 0, watchers: 0, writers: 0 });
 
 function welcome(w) {
   if (w.reset) {
@@ -179,14 +193,14 @@ function welcome(w) {
   received = acknowledged = w.offset;
   uncredited = 0;
   if (w.taken === undefined) { // the gateway doesn't know this page, or no longer
-    [typed, unsure] = [[], []]; // two lists, not one by two names
-    base = 0;
+    forget();
   } else {
     came(w.taken - base);
     typed = [...unsure, ...typed];
     unsure = [];
   }
   retries = lost = 0;
+  leaving = false;
   welcomed = true;
   hide("connection");
   place.classList.remove("refusing");
@@ -230,7 +244,8 @@ async function lose(code, reason) {
     return;
   }
   lost ||= Date.now();
-  const there = retries > 0 || code !== 1006 ? await ask() : true;
+  leaving ||= code === stopping || state.stopsIn > 0;
+  const there = retries > 0 || code !== 1006 || leaving ? await ask() : true;
   if (over || socket) return;
   if (there && number !== 1 && retries > 0 && await isClosed()) {
     closed();
@@ -238,8 +253,9 @@ async function lose(code, reason) {
   }
   if (over || socket) return;
   // After a restart of the proxy the hub answers for every session for a minute.
-  if (!there && Date.now() - lost > patience) {
-    banner("connection", "The session has stopped, it seems. Its files are kept.", { link: { text: "Start it again", href: prefix } });
+  if (!there && (leaving || Date.now() - lost > patience)) {
+    tellGone();
+    banner("connection", "This session has stopped. Its files are kept.", { link: { text: "Start it again", href: spawn } });
   } else {
     banner("connection", navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. The terminal waits for you.");
   }
@@ -273,13 +289,28 @@ async function isClosed() {
   }
 }
 
+// change has the gateway change something. The promise is of its answer, or
+// null where it failed, and the banner of that name says why.
+export async function change(name, method, path) {
+  hide(name);
+  try {
+    const answer = await request(path, { method });
+    if (answer.ok) return answer;
+    if ([401, 403].includes(answer.status)) await ask();
+    else banner(name, `That didn't work: ${answer.headers.has("X-Workshop-Terminal") ? (await answer.text()).trim() : "the session doesn't answer"}.`);
+  } catch {
+    banner(name, "That didn't work: no connection.");
+  }
+  return null;
+}
+
 function closed() {
   over = true;
   closedListeners.forEach((f) => f());
 }
 
 function end(status) {
-  over = true;
+  finish();
   if (status === 403) banner("connection", "You may not use this session any more.", { link: { text: "Open your own", href: hubHome } });
   else banner("connection", "You are logged out here.", { link: { text: "Log in again", href: prefix } });
 }
@@ -341,6 +372,12 @@ function flush() {
       if (heard < at) ping();
     }, echoTime);
   }
+}
+
+// forget drops input that hasn't come.
+function forget() {
+  [typed, unsure] = [[], []]; // two lists, not one by two names
+  base = 0;
 }
 
 // came forgets so many bytes of input: the gateway has them.

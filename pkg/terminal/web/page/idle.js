@@ -4,7 +4,7 @@
 // when to show it; asking would look like use.
 import { request } from "./api.js";
 import { banner, hide } from "./banner.js";
-import { onState } from "./connection.js";
+import { ask, onState } from "./connection.js";
 import { term } from "./terminal.js";
 
 let end = 0; // when it stops, by this browser's clock
@@ -18,16 +18,18 @@ export function remaining(seconds) {
 
 async function keep() {
   term.focus();
+  hide("keep");
   try {
     const answer = await request("keep", { method: "POST" });
-    if (!answer.ok) throw new Error(answer.statusText);
+    if ([401, 403].includes(answer.status)) await ask();
+    else if (!answer.ok) throw new Error(answer.statusText);
   } catch {
-    banner("idle", "The hub could not be told that you are here. Type something instead.");
+    banner("keep", "The hub could not be told that you are here. Try again in a moment.", { buttons: [{ text: "OK", action: () => hide("keep") }] });
   }
 }
 
 function show() {
-  const root = banner("idle", "Nobody has used this session for a while. It will be stopped; files are kept.", { buttons: [{ text: "Keep it", action: keep }] });
+  const root = banner("idle", "This session is stopped soon, because nobody uses it. Files are kept.", { buttons: [{ text: "Keep it", action: keep }] });
   let clock = root.querySelector("[role=timer]");
   if (!clock) {
     clock = document.createElement("strong");

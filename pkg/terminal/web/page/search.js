@@ -5,14 +5,16 @@ import { element } from "./api.js";
 import { bind } from "./keys.js";
 import { addMenuItem } from "./menu.js";
 import { term } from "./terminal.js";
+import { theme } from "./theme.js";
 
 const bar = element("search");
 const field = element("search-text");
 const count = element("search-count");
-const colours = {
-  matchBackground: "#8a5a00", matchBorder: "#8a5a00", matchOverviewRuler: "#8a5a00",
-  activeMatchBackground: "#b3372c", activeMatchBorder: "#b3372c", activeMatchColorOverviewRuler: "#b3372c",
-};
+const colours = ([found, active]) => ({
+  matchBackground: found, matchBorder: found, matchOverviewRuler: found,
+  activeMatchBackground: active, activeMatchBorder: active, activeMatchColorOverviewRuler: active,
+});
+const palettes = { dark: colours(["#4d3b12", "#e2b765"]), light: colours(["#f6e2b3", "#8a5a00"]) };
 
 let loading = null;
 
@@ -31,7 +33,7 @@ const load = () => loading ??= import("../vendored/addon-search.mjs").then(({ Se
 async function find(backwards, incremental = false) {
   try {
     const addon = await load();
-    const options = { decorations: colours, incremental };
+    const options = { decorations: palettes[theme()], incremental };
     if (field.value === "") {
       addon.clearDecorations();
       count.textContent = "";

@@ -1,75 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the menu does with the shell and the session.
-import { hubHome, prefix, request } from "./api.js";
+import { element, hubHome, prefix, request, spawn } from "./api.js";
 import { banner, hide } from "./banner.js";
-import { ask, current, finish } from "./connection.js";
+import { ask, change, current, finish } from "./connection.js";
 import { confirm } from "./dialog.js";
 import { addMenuItem } from "./menu.js";
 
 async function restart() {
   if (!await confirm({ title: "Restart the shell?", text: "Programs that run in it end. Files stay.", yes: "Restart" })) return;
-  try {
-    const answer = await request(`restart?shell=${current()}`, { method: "POST" });
-    if (!answer.ok) await ask();
-  } catch {
-    banner("restart", "The shell was not restarted: no connection.");
-  }
+  await change("restart", "POST", `restart?shell=${current()}`);
 }
-
-// spawn is where the hub starts this session.
-const spawn = hubHome.replace(/home$/, "spawn/") + prefix.slice(prefix.indexOf("/user/") + "/user/".length).replace(/\/$/, "");
 
 async function stop() {
   if (!await confirm({ title: "Stop this session?", text: "All programs in it end. Files are kept, and you can start it again.", yes: "Stop" })) return;
   hide("stop");
   try {
     const answer = await request("stop", { method: "POST" });
-    if (!answer.ok) {
-      if (answer.headers.get("X-Workshop-Terminal") !== null) banner("stop", `The session was not stopped: ${await answer.text()}`);
+    // What doesn't come from the gateway says that the hub was faster than the answer.
+    if (!answer.ok && answer.headers.has("X-Workshop-Terminal")) {
+      if ([401, 403].includes(answer.status)) await ask();
+      else banner("stop", `The session was not stopped: ${(await answer.text()).trim()}.`);
       return;
     }
-  } catch { // it may have been faster than its answer
+  } catch { // so does this, or the network is gone
   }
   finish();
   const [title, text] = stopped("Stopping …", "The hub is ending your session.");
-  for (let tries = 0; tries < 60; tries++) {
+  let running = true;
+  for (let tries = 0; running && tries < 60; tries++) {
     await new Promise((later) => setTimeout(later, 1000));
-    try {
-      const answer = await request("session", { headers: { Accept: "application/json" } });
-      if (answer.headers.get("X-Workshop-Terminal") === null && answer.status !== 503) break;
-    } catch { // the proxy has not heard of it yet
-    }
+    running = !await ended();
   }
-  title.textContent = "Your session is stopped";
-  text.textContent = "Its files are kept.";
-  const again = document.createElement("a");
-  again.id = "start-again";
-  again.className = "strong";
-  again.href = spawn;
-  again.textContent = "Start it again";
-  const hub = document.createElement("a");
-  hub.href = hubHome;
-  hub.textContent = "Back to the hub";
+  title.textContent = running ? "Your session still runs" : "Your session is stopped";
+  text.textContent = running ? "The hub has not stopped it." : "Its files are kept.";
+  const next = link(running ? "Back to the terminal" : "Start it again", running ? prefix : spawn);
+  next.className = "strong";
   const links = document.createElement("p");
-  links.append(again, " ", hub);
+  links.append(next, " ", link("Back to the hub", hubHome));
   text.after(links);
-  again.focus();
+  next.focus();
+}
+
+// ended says whether the hub has stopped this session, and not just begun to:
+// people who want to see it are sent to a page that waits until then. Where it has
+// a host of its own it can't tell, for there the hub knows nobody.
+async function ended() {
+  try {
+    return (await request("session", { headers: { Accept: "text/html" }, redirect: "follow" })).status === 424;
+  } catch {
+    return !await ask();
+  }
+}
+
+function link(text, href) {
+  const a = document.createElement("a");
+  a.textContent = text;
+  a.href = href;
+  return a;
 }
 
 // stopped replaces the terminal by a few words.
 function stopped(title, text) {
-  const main = document.createElement("main");
-  main.className = "notice";
-  main.setAttribute("role", "status");
+  const words = document.createElement("div");
+  words.className = "notice";
+  words.setAttribute("role", "status");
   const heading = document.createElement("h2");
   heading.textContent = title;
   const p = document.createElement("p");
   p.textContent = text;
-  main.append(heading, p);
-  document.querySelector("main").replaceWith(main);
-  document.getElementById("tools").remove();
-  document.getElementById("banners").replaceChildren();
+  words.append(heading, p);
+  element("panes").replaceChildren(words);
+  element("tools").remove();
+  element("banners").remove();
   return [heading, p];
 }
 

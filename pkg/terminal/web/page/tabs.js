@@ -3,9 +3,9 @@
 // The session's shells as tabs, by the pattern that screen readers know (ARIA's
 // tabs): arrow keys, Home and End move, Enter shows, Delete closes. Each has an
 // address of its own, to which a reload comes back.
-import { element, prefix, request } from "./api.js";
+import { element, prefix } from "./api.js";
 import { banner, hide } from "./banner.js";
-import { ask, current, numberOf, onClosed, onState, show } from "./connection.js";
+import { change, current, numberOf, onClosed, onState, show } from "./connection.js";
 import { confirm } from "./dialog.js";
 import { addMenuItem } from "./menu.js";
 import { term } from "./terminal.js";
@@ -30,21 +30,8 @@ function open(number) {
   term.focus();
 }
 
-async function change(method, path) {
-  hide("shells");
-  try {
-    const answer = await request(path, { method });
-    if (answer.ok) return answer;
-    if ([401, 403].includes(answer.status)) await ask();
-    else banner("shells", answer.status === 409 ? `No more: ${(await answer.text()).trim()}.` : "That didn't work. Try again in a moment.");
-  } catch {
-    banner("shells", "That didn't work: no connection.");
-  }
-  return null;
-}
-
 async function add() {
-  const answer = await change("POST", "shells");
+  const answer = await change("shells", "POST", "shells");
   if (!answer) return;
   const { number } = await answer.json();
   if (!shells.some((s) => s.number === number)) shells = [...shells, { number }];
@@ -54,7 +41,7 @@ async function add() {
 async function close(number) {
   if (number === 1) return;
   if (!await confirm({ title: `Close shell ${number}?`, text: "Programs that run in it end. Files stay.", yes: "Close" })) return;
-  await change("DELETE", `shells/${number}`);
+  await change("shells", "DELETE", `shells/${number}`);
 }
 
 function tab(number) {

@@ -27,7 +27,6 @@ const listeners = [];
 
 // choice is "system", "light" or "dark".
 export const choice = () => settings.get("theme", "system");
-export const choose = (name) => settings.set("theme", name);
 
 // theme is what it comes to: "light" or "dark".
 export function theme() {

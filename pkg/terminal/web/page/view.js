@@ -7,7 +7,7 @@ import { bind } from "./keys.js";
 import { addMenuItem } from "./menu.js";
 import * as settings from "./settings.js";
 import { term } from "./terminal.js";
-import * as theme from "./theme.js";
+import { choice } from "./theme.js";
 
 // --- size of the font. Ctrl with plus, minus and 0 stays the browser's: people
 // who need large print zoom the whole page with it.
@@ -36,7 +36,7 @@ addMenuItem({ label: "Usual size", order: 202, hidden: () => size() === usual, a
 
 const names = { system: "as the system", light: "light", dark: "dark" };
 for (const [n, name] of Object.keys(names).entries()) {
-  addMenuItem({ label: `Theme: ${names[name]}`, order: 220 + n, checked: () => theme.choice() === name, action: () => theme.choose(name) });
+  addMenuItem({ label: `Theme: ${names[name]}`, order: 220 + n, checked: () => choice() === name, action: () => settings.set("theme", name) });
 }
 
 // --- screen readers: xterm.js then keeps the screen as text that they can read
