@@ -77,24 +77,31 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if terminal == nil {
 		return
 	}
+	// The origin is checked above, with the proxies' headers.
+	s.hold(w, r, &socket{session: session}, terminal, &websocket.AcceptOptions{InsecureSkipVerify: true})
+}
+
+// hold opens a websocket and serves it until it ends. It isn't compressed: that
+// costs more time than it saves on a terminal's small messages.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, k *socket, terminal *shell.Terminal, options *websocket.AcceptOptions) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer cancel(nil)
-	k := &socket{session: session, cancel: cancel, patience: s.Patience.Write, news: make(chan struct{}, 1)}
+	k.cancel, k.patience, k.news = cancel, s.Patience.Write, make(chan struct{}, 1)
 	if !s.register(k) {
 		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
 		return
 	}
 	defer s.unregister(k)
-	// The origin is checked above, with the proxies' headers. No compression: it
-	// costs more time than it saves on a terminal's small messages.
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	conn, err := websocket.Accept(w, r, options)
 	if err != nil {
 		return // it has answered
 	}
 	defer func() { _ = conn.CloseNow() }() // closed by now, as a rule
 	k.conn = conn
 	conn.SetReadLimit(wire.MaxMessage)
+	left := s.tellOf(k.watches)
 	err = s.converse(ctx, k, terminal)
+	left()
 	// Now, not when it is closed: that waits for a browser which may be asleep,
 	// and whose page has connected anew meanwhile.
 	s.unregister(k)

@@ -7,10 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-
-	"github.com/coder/websocket"
-
-	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
 )
 
 // watcher is how a trainer takes part in a shell.
@@ -43,30 +39,19 @@ func (s *Server) serveWatcher(w http.ResponseWriter, r *http.Request) {
 	if terminal == nil {
 		return
 	}
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
-	defer cancel(nil)
-	k := &socket{watches: &watcher{types: r.URL.Query().Get("write") == "1"}, cancel: cancel, patience: s.Patience.Write, news: make(chan struct{}, 1)}
-	if !s.register(k) {
-		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
-		return
+	s.hold(w, r, &socket{watches: &watcher{types: r.URL.Query().Get("write") == "1"}}, terminal, nil)
+}
+
+// tellOf logs that a trainer has come, if it is one; the function it returns,
+// that they have left.
+func (s *Server) tellOf(t *watcher) (left func()) {
+	if t == nil {
+		return func() {}
 	}
-	defer s.unregister(k)
-	conn, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		return // it has answered
-	}
-	defer func() { _ = conn.CloseNow() }() // closed by now, as a rule
-	k.conn = conn
-	conn.SetReadLimit(wire.MaxMessage)
 	as := "watches"
-	if k.watches.types {
+	if t.types {
 		as = "takes part in"
 	}
 	s.Logf("a trainer %s a shell", as)
-	err = s.converse(ctx, k, terminal)
-	s.Logf("a trainer has left a shell")
-	var reason closing
-	if errors.As(err, &reason) {
-		_ = conn.Close(reason.code, reason.reason)
-	}
+	return func() { s.Logf("a trainer has left a shell") }
 }
