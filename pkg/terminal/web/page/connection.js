@@ -89,13 +89,15 @@ export function show(another) {
   number = another;
   socket = null;
   s?.close(1000);
-  clearTimeout(pinged);
-  pinged = 0;
+  trust();
   welcomed = over = false;
+  state = { shell: "starting" };
   stream = "";
   received = retries = lost = 0;
   forget();
   hide("connection");
+  place.classList.remove("refusing");
+  clear("", 0, 0); // nothing of one shell stands under the name of another
   connect();
 }
 
@@ -141,8 +143,6 @@ export function connect() {
   s.onmessage = (event) => {
     if (s !== socket) return;
     heard = Date.now();
-    clearTimeout(pinged);
-    pinged = 0;
     if (typeof event.data !== "string") take(new Uint8Array(event.data));
   };
   s.onclose = (event) => {
@@ -164,6 +164,9 @@ function take(bytes) {
       came(view.getUint32(0));
       flush();
       break;
+    case "p":
+      trust();
+      break;
     case "z":
       adopt(view.getUint16(0), view.getUint16(2));
       break;
@@ -183,17 +186,16 @@ const tellGone = () => tell({ ...state, stopsIn: 0, watchers: 0, writers: 0 });
 
 function welcome(w) {
   if (w.reset) {
-    generation++;
-    term.reset();
-    term.write(w.preamble ?? "");
-    shown = w.offset;
-    live = w.live ?? 0;
+    clear(w.preamble ?? "", w.offset, w.live ?? 0);
   }
+  const fresh = stream === "";
   stream = w.stream;
   received = acknowledged = w.offset;
   uncredited = 0;
-  if (w.taken === undefined) { // the gateway doesn't know this page, or no longer
+  if (w.taken === undefined) { // the gateway doesn't know this page yet, or no longer
+    const kept = fresh ? typed : [];
     forget();
+    typed = kept;
   } else {
     came(w.taken - base);
     typed = [...unsure, ...typed];
@@ -205,6 +207,17 @@ function welcome(w) {
   hide("connection");
   place.classList.remove("refusing");
   flush();
+}
+
+// clear empties the terminal for the output from offset on. The terminal may have
+// much to do before it comes to this: so it is told by what it is to show.
+function clear(preamble, offset, old) {
+  const screen = ++generation;
+  shown = -1; // what is still shown before is old, too
+  live = old;
+  term.write(`\x18\x1bc${preamble}`, () => {
+    if (screen === generation) shown = offset;
+  });
 }
 
 function output(offset, bytes) {
@@ -230,6 +243,7 @@ function output(offset, bytes) {
 async function lose(code, reason) {
   socket = null;
   welcomed = false;
+  trust();
   if (over) return;
   place.classList.add("refusing");
   if (code === 4004) {
@@ -257,7 +271,7 @@ async function lose(code, reason) {
     tellGone();
     banner("connection", "This session has stopped. Its files are kept.", { link: { text: "Start it again", href: spawn } });
   } else {
-    banner("connection", navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. The terminal waits for you.");
+    banner("connection", navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. What you type is not sent.");
   }
   clearTimeout(retry);
   const wait = Math.min(lastRetry, firstRetry * 2 ** retries++);
@@ -338,11 +352,24 @@ function checkSilence() {
 // doubt: a page that nobody uses must look like it.
 function ping() {
   if (!welcomed || pinged) return;
-  pinged = setTimeout(() => {
-    pinged = 0;
-    drop();
-  }, pingTime);
+  const wait = () => {
+    const since = Date.now();
+    pinged = setTimeout(() => {
+      pinged = 0;
+      // What came meanwhile may have been on its way before: the answer is still
+      // due, behind more of the same, perhaps.
+      if (heard > since) wait();
+      else drop();
+    }, pingTime);
+  };
+  wait();
   send("p");
+}
+
+// trust ends the doubt.
+function trust() {
+  clearTimeout(pinged);
+  pinged = 0;
 }
 
 setInterval(checkSilence, 5000);
@@ -400,13 +427,13 @@ function reply(text) {
 }
 
 function enter(bytes) {
-  if (!welcomed) return; // the banner says so
-  if (state.shell !== "running") {
+  if (lost || over) return; // the banner says so
+  if (welcomed && state.shell !== "running") {
     if (bytes.includes(13)) send("s");
     return;
   }
   for (let at = 0; at < bytes.length; at += inputChunk) typed.push(bytes.subarray(at, at + inputChunk));
-  flush();
+  if (welcomed) flush(); // else the shell has just been opened: it gets what is typed when it is there
 }
 
 // Whoever else has text for the shell calls term.input or term.paste, which
