@@ -52,8 +52,8 @@ c.CryptKeeper.keys = [env["CRYPT_KEY"]]
 # A stopped hub leaves sessions and proxy alone: a restart drops no terminal.
 c.JupyterHub.cleanup_servers = False
 # How often the proxy is asked who was active (the culler goes by that), and how
-# soon a restarted proxy has its routes back.
-c.JupyterHub.last_activity_interval = 60
+# soon a restarted proxy has its routes back: all terminals wait for that.
+c.JupyterHub.last_activity_interval = 15
 # A class starts all at once. A limit would send the last ones away with an
 # error; the namespace's quota and the nodes are what there is to share.
 c.JupyterHub.concurrent_spawn_limit = 0

@@ -33,7 +33,7 @@ type image struct {
 }
 
 // newImage makes a root that holds what files say (content by path; a slash at
-// the end: a folder that all may write) and the gateway alone.
+// the end: a folder) and the gateway alone.
 func newImage(t *testing.T, files map[string]string) *image {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -58,9 +58,6 @@ func newImage(t *testing.T, files map[string]string) *image {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, 0o777|os.ModeSticky); err != nil {
-			t.Fatal(err)
-		}
 	}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(i.root, "gateway"), "../../cmd/workshop-terminal")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -70,9 +67,9 @@ func newImage(t *testing.T, files map[string]string) *image {
 	return i
 }
 
-// serve starts the gateway in the image, with a hub that lets jane in and with
-// the given environment beside the hub's. If the image has /proc/ and /dev/, it
-// gets those that a container has.
+// serve starts the gateway in the image, read-only and without HOME, with a hub
+// that lets jane in and with the given environment beside the hub's. If the image
+// has /proc/, /dev/ and /opt/app-root/, it gets those that a session has.
 func (i *image) serve(env ...string) {
 	i.t.Helper()
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -80,8 +77,11 @@ func (i *image) serve(env ...string) {
 	}))
 	i.t.Cleanup(hub.Close)
 	// A mount namespace of its own: what is mounted there goes with the process.
-	i.cmd = exec.Command("unshare", "--mount", "sh", "-c", `
-for d in dev proc; do [ ! -d "$0/$d" ] || mount --rbind "/$d" "$0/$d" || exit; done
+	i.cmd = exec.Command("unshare", "--mount", "sh", "-ec", `
+mount --bind "$0" "$0"
+mount -o remount,bind,ro "$0"
+for d in dev proc; do [ ! -d "$0/$d" ] || mount --rbind "/$d" "$0/$d"; done
+for d in dev/shm opt/app-root; do [ ! -d "$0/$d" ] || mount -t tmpfs -o mode=1777 session "$0/$d"; done
 exec chroot --userspec=1000650000:0 --groups=0 "$0" /gateway serve`, i.root)
 	for _, e := range gatewayEnv(i.t, hub.URL) {
 		if strings.HasPrefix(e, "JUPYTERHUB_") || strings.HasPrefix(e, "PATH=") {
@@ -179,14 +179,24 @@ func TestImageWithoutShell(t *testing.T) {
 	}
 }
 
-// TestImageOfBusyBox runs a shell where there is BusyBox alone, and the workshop
-// has certificates of its own.
+// TestImageOfBusyBox runs a shell where there is BusyBox alone: no place to write
+// but the session's volume or not even that, no passwd, no HOME; any user. The
+// workshop has certificates of its own.
 func TestImageOfBusyBox(t *testing.T) {
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		t.Skipf("Debian's busybox-static has it: %v", err)
 	}
-	i := newImage(t, map[string]string{"/bin/busybox": string(busybox), "/dev/": "", "/proc/": "", "/tmp/": "",
+	for name, test := range map[string]struct{ volume, home string }{
+		"a volume": {"/opt/app-root/", "/opt/app-root"},
+		"memory":   {"/opt/", "/dev/shm/home-1000650000"},
+	} {
+		t.Run(name, func(t *testing.T) { testBusyBox(t, string(busybox), test.volume, test.home) })
+	}
+}
+
+func testBusyBox(t *testing.T, busybox, volume, home string) {
+	i := newImage(t, map[string]string{"/bin/busybox": busybox, "/dev/": "", "/proc/": "", "/tmp/": "", volume: "",
 		"/etc/ssl/cert.pem": "image's\n", "/etc/workshopctl/ca-bundle.crt": "workshop's\n"})
 	i.serve("WORKSHOPCTL_CA_BUNDLE=/etc/workshopctl/ca-bundle.crt")
 	browser, _ := i.login()
@@ -197,8 +207,9 @@ func TestImageOfBusyBox(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow()
-	const script = `echo "<$((6*7)) $HOME $USER $GIT_SSL_CAINFO>"; while read -r line; do echo "<$line>"; done <"$SSL_CERT_FILE"; busybox id`
-	for _, frame := range []string{`h{"client":"c","columns":200,"rows":24}`, "iPATH=/bin; " + script + "\r"} {
+	const script = `echo "<$((6*7)) $HOME $USER $GIT_SSL_CAINFO>"; while read -r line; do echo "<$line>"; done <"$SSL_CERT_FILE"
+busybox env | busybox grep -c -e JUPYTERHUB -e JPY; echo x >kept; echo "<$(pwd) $(busybox cat kept)>"; echo x >/tmp/x; [ -e /etc/passwd ] || echo "<nobody's name>"; busybox id`
+	for _, frame := range []string{`h{"client":"c","columns":300,"rows":24}`, "iPATH=/bin; " + strings.ReplaceAll(script, "\n", "\r") + "\r"} {
 		if err := conn.Write(ctx, websocket.MessageBinary, []byte(frame)); err != nil {
 			t.Fatal(err)
 		}
@@ -213,12 +224,16 @@ func TestImageOfBusyBox(t *testing.T) {
 			shown.Write(frame[9:])
 		}
 	}
-	for _, line := range []string{"<42 /tmp/home-1000650000 jane /tmp/.workshopctl-1000650000/ca-bundle.crt>", "<image's>", "<workshop's>", "uid=1000650000 gid=0"} {
+	for _, line := range []string{"<42 " + home + " jane /dev/shm/.workshopctl-1000650000/ca-bundle.crt>", "<image's>", "<workshop's>", "0\r\n", "<" + home + " x>",
+		"<nobody's name>", "uid=1000650000 gid=0"} {
 		if !strings.Contains(shown.String(), "\r\n"+line) {
 			t.Errorf("the terminal doesn't show %q: %q", line, shown.String())
 		}
 	}
-	if log := i.stop(); !strings.Contains(log, "shell /bin/busybox, home /tmp/home-1000650000") {
+	if !strings.Contains(shown.String(), "/tmp/x: Read-only file system") {
+		t.Errorf("the root can be written: %q", shown.String())
+	}
+	if log := i.stop(); !strings.Contains(log, "shell /bin/busybox, home "+home) {
 		t.Errorf("log:\n%s", log)
 	}
 }

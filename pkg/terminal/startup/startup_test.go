@@ -118,6 +118,32 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestSettingsStayHere: what the gateway's own settings are called is no name
+// in the attendee's environment.
+func TestSettingsStayHere(t *testing.T) {
+	source, err := os.ReadFile("../terminal.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := startup.Machine{Root: root(t, "/bin/sh*", "/tmp/")}
+	settings := regexp.MustCompile(`"(WORKSHOP_[A-Z_]+)"`).FindAllSubmatch(source, -1)
+	if len(settings) < 5 {
+		t.Fatalf("settings %q", settings)
+	}
+	for _, s := range settings {
+		m.Environ = append(m.Environ, string(s[1])+"=x")
+	}
+	setup, err := m.Look("jane")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range setup.Env {
+		if strings.HasPrefix(e, "WORKSHOP_") {
+			t.Errorf("the shell gets %s", e)
+		}
+	}
+}
+
 // TestFirstScript runs real shells: they read the profile, keep the image's PATH,
 // and hold on to nothing of ours.
 func TestFirstScript(t *testing.T) {

@@ -13,7 +13,7 @@ const firstRetry = 500;         // ms
 const lastRetry = 15_000;       // ms
 const echoTime = 2_000;         // ms without a frame after typing that make a page doubt the connection
 const pingTime = 6_000;         // ms that the answer to a ping may take
-const patience = 75_000;        // ms until a session that isn't found is taken for stopped
+const patience = 45_000;        // ms until a session that isn't found is taken for stopped
 const stopping = 1012;          // code of a gateway that is told to end
 
 // --- frames
@@ -59,6 +59,7 @@ let state = { shell: "starting" }; // what the gateway last told of it
 let heard = 0;       // when the last frame came
 let retries = 0;
 let lost = 0;        // since when there is no connection
+let missed = 0;      // since when the session isn't where it was
 let retry = 0;       // timer
 let generation = 0;  // of the screen: counts resets, so that late news of an old one is ignored
 let typed = [];      // input that waits for credit
@@ -91,9 +92,9 @@ export function show(another) {
   s?.close(1000);
   trust();
   welcomed = over = false;
-  state = { shell: "starting" };
+  state = { ...state, shell: "starting" };
   stream = "";
-  received = retries = lost = 0;
+  received = retries = lost = missed = 0;
   forget();
   hide("connection");
   place.classList.remove("refusing");
@@ -201,7 +202,7 @@ function welcome(w) {
     typed = [...unsure, ...typed];
     unsure = [];
   }
-  retries = lost = 0;
+  retries = lost = missed = 0;
   leaving = false;
   welcomed = true;
   hide("connection");
@@ -266,8 +267,9 @@ async function lose(code, reason) {
     return;
   }
   if (over || socket) return;
-  // After a restart of the proxy the hub answers for every session for a minute.
-  if (!there && (leaving || Date.now() - lost > patience)) {
+  // After a restart of the proxy the hub answers for every session for a while.
+  missed = there ? 0 : missed || Date.now();
+  if (missed && (leaving || Date.now() - missed > patience)) {
     tellGone();
     banner("connection", "This session has stopped. Its files are kept.", { link: { text: "Start it again", href: spawn } });
   } else {
