@@ -23,7 +23,18 @@ func TestShells(t *testing.T) {
 	tr := newTrainer(t, s, "shells")
 	address := strings.TrimSpace(tr.run(t, "deploy", "--cpu-request", "10m", "--memory-request", "32Mi").stdout)
 	jane := newAttendee(newChromium(t, s), t, "jane", address)
-	jane.login(tr.password(t))
+	walkShells(t, jane, tr.password(t), func() {
+		for _, p := range tr.pods(t, "app.kubernetes.io/component=proxy") {
+			if err := tr.admin.CoreV1().Pods(tr.namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		jane.says("Connecting again")
+	})
+}
+
+func walkShells(t *testing.T, jane *attendee, password string, restartProxy func()) {
+	jane.login(password)
 	jane.prompt()
 	jane.types("kept=$((6*7))")
 
@@ -38,21 +49,20 @@ func TestShells(t *testing.T) {
 		jane.types("(sleep 3; echo printed mean''while) &")
 		jane.offline(true)
 		jane.says("You are offline")
+		jane.types("echo refused $kept")
 		jane.screenshot("shells-offline")
 		jane.offline(false)
 		jane.sees("printed meanwhile", 30*time.Second)
 		jane.isQuiet()
 		jane.types("echo online $kept")
 		jane.sees("online 42", 20*time.Second)
+		if strings.Contains(jane.screen(), "refused") {
+			t.Errorf("what was typed without a network came later: %q", jane.screen())
+		}
 	})
 
 	step(t, "so does a restart of the proxy", func() {
-		for _, p := range tr.pods(t, "app.kubernetes.io/component=proxy") {
-			if err := tr.admin.CoreV1().Pods(tr.namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		jane.says("Connecting again")
+		restartProxy()
 		jane.screenshot("shells-proxy-restart")
 		jane.isQuiet()
 		jane.types("echo proxied $kept")
@@ -73,7 +83,7 @@ func TestShells(t *testing.T) {
 		eventually(t, 20*time.Second, "second shell", func(context.Context) error {
 			return contains(eval[string](jane, "location.pathname"), "/shell/2")
 		})
-		jane.prompt()
+		// At once: what is typed before the shell is there is kept for it.
 		jane.types("echo second shell $((50+5)) \"<$kept>\"; printf '\\033]0;top\\007'")
 		jane.sees("second shell 55 <>", 20*time.Second)
 		for _, page := range []*attendee{jane, second} {
