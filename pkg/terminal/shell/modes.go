@@ -37,6 +37,12 @@ func (m *modes) feed(p []byte) {
 			if i < 0 {
 				return
 			}
+			// Most sequences are colours and moves of the cursor, which are known by
+			// their second byte or third.
+			if rest := p[i+1:]; len(rest) >= 2 && rest[0] == '[' && rest[1] != '?' && rest[1] != 0x1b {
+				p = rest[2:]
+				continue
+			}
 			m.state = 1
 			p = p[i+1:]
 			continue

@@ -27,6 +27,10 @@ func (t *title) feed(p []byte) (changed bool) {
 			if i < 0 {
 				return changed
 			}
+			if rest := p[i+1:]; len(rest) >= 1 && rest[0] != ']' && rest[0] != 0x1b { // nearly all
+				p = rest[1:]
+				continue
+			}
 			t.state = 1
 			p = p[i+1:]
 			continue
