@@ -112,8 +112,22 @@ func seed(chromium context.Context, t *testing.T, tr *trainer, workload string, 
 	step(t, "deploy", func() {
 		if template {
 			exported := tr.run(t, "template", "export", "--workload", workload, "--host", host).stdout
-			list := tr.ocInput(t, exported, "process", "-f", "-")
-			tr.ocInput(t, list, "apply", "-f", "-")
+			if workload == "deploymentconfig" { // as in 2018
+				file := filepath.Join(t.TempDir(), "workshop.yaml")
+				if err := os.WriteFile(file, []byte(exported), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				said := tr.oc(t, "new-app", "-f", file)
+				for _, want := range []string{"error", "warning"} {
+					if strings.Contains(strings.ToLower(said), want) {
+						t.Errorf("oc new-app says\n%s", said)
+					}
+				}
+				t.Log(said)
+			} else {
+				list := tr.ocInput(t, exported, "process", "-f", "-")
+				tr.ocInput(t, list, "apply", "-f", "-")
+			}
 		} else if got := tr.run(t, "deploy", "--workload", workload, "--host", host).stdout; got != address+"\n" {
 			t.Errorf("deploy prints %q, want %q", got, address)
 		}
