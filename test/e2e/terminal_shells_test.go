@@ -23,18 +23,7 @@ func TestShells(t *testing.T) {
 	tr := newTrainer(t, s, "shells")
 	address := strings.TrimSpace(tr.run(t, "deploy", "--cpu-request", "10m", "--memory-request", "32Mi").stdout)
 	jane := newAttendee(newChromium(t, s), t, "jane", address)
-	walkShells(t, jane, tr.password(t), func() {
-		for _, p := range tr.pods(t, "app.kubernetes.io/component=proxy") {
-			if err := tr.admin.CoreV1().Pods(tr.namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		jane.says("Connecting again")
-	})
-}
-
-func walkShells(t *testing.T, jane *attendee, password string, restartProxy func()) {
-	jane.login(password)
+	jane.login(tr.password(t))
 	jane.prompt()
 	jane.types("kept=$((6*7))")
 
@@ -62,7 +51,12 @@ func walkShells(t *testing.T, jane *attendee, password string, restartProxy func
 	})
 
 	step(t, "so does a restart of the proxy", func() {
-		restartProxy()
+		for _, p := range tr.pods(t, "app.kubernetes.io/component=proxy") {
+			if err := tr.admin.CoreV1().Pods(tr.namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		jane.says("Connecting again")
 		jane.screenshot("shells-proxy-restart")
 		jane.isQuiet()
 		jane.types("echo proxied $kept")

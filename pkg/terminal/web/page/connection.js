@@ -55,7 +55,7 @@ let stream = "";     // which stream of output this page shows,
 let received = 0;    // up to which byte it has it,
 let shown = 0;       // xterm.js has shown it,
 let acknowledged = 0; // and the gateway knows that
-let state = { shell: "starting" }; // what the gateway last told of it
+let state = { shell: "unknown" }; // what the gateway last told of it
 let heard = 0;       // when the last frame came
 let retries = 0;
 let lost = 0;        // since when there is no connection
@@ -92,7 +92,7 @@ export function show(another) {
   s?.close(1000);
   trust();
   welcomed = over = false;
-  state = { ...state, shell: "starting" };
+  state = { ...state, shell: "unknown" };
   stream = "";
   received = retries = lost = missed = 0;
   forget();
@@ -430,7 +430,7 @@ function reply(text) {
 
 function enter(bytes) {
   if (lost || over) return; // the banner says so
-  if (welcomed && state.shell !== "running") {
+  if (welcomed && ["starting", "ended"].includes(state.shell)) {
     if (bytes.includes(13)) send("s");
     return;
   }
