@@ -100,6 +100,10 @@ integration-openshift-tests: # What `make integration-openshift` runs beside its
 e2e: packages build ## Tests on a whole cluster with a real browser (root)
 	KEEP=$(KEEP) .ci/with-sandbox e2e -- $(GOTEST) -count=1 -timeout 30m -tags e2e -skip OpenShift -v ./test/e2e/...
 
+.PHONY: soak
+soak: packages build ## Thirty sessions that type and print for ten minutes; none may grow (root)
+	KEEP=$(KEEP) .ci/with-sandbox soak -- $(GOTEST) -count=1 -timeout 30m -tags 'e2e soak' -run TestSoak -v ./test/e2e/...
+
 .PHONY: e2e-openshift
 e2e-openshift: packages build ## The same on OpenShift's API, login and routes (root)
 	KEEP=$(KEEP) .ci/with-sandbox openshift --openshift -- $(GOTEST) -count=1 -timeout 40m -tags e2e -run 'OpenShift|Plugin' -v ./test/e2e/...

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -185,6 +186,7 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 			}
 		}()
 	}
+	go tellUse(ctx, srv, logf)
 	go start(ctx, machine, setup, reaper, options.Shells, logf)
 	logf("workshop-terminal %s serves %s on %s", version, config.Prefix, listener.Addr())
 	err = srv.Serve(ctx, listener)
@@ -198,6 +200,25 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+// tellUse logs what the gateway itself takes whenever it gets SIGUSR1: what is
+// still in use after a collection, so that two such lines can be compared.
+func tellUse(ctx context.Context, srv *server.Server, logf func(string, ...any)) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		logf("in use: %d goroutines, %d KiB of memory, %d websockets", runtime.NumGoroutine(), m.HeapAlloc>>10, srv.Sockets())
+	}
 }
 
 func portOf(l net.Listener) int {

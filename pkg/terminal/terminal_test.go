@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -73,6 +74,11 @@ func TestServeAndStop(t *testing.T) {
 			if resp.StatusCode != http.StatusOK || resp.Header.Get("X-JupyterHub-Version") != "6.1.1" {
 				t.Errorf("%s %v", resp.Status, resp.Header)
 			}
+			if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(lines.Text(), "in use: ") {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
@@ -80,6 +86,9 @@ func TestServeAndStop(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+	if !regexp.MustCompile(`in use: \d+ goroutines, \d+ KiB of memory, 0 websockets`).MatchString(log.String()) {
+		t.Errorf("it doesn't tell what it takes: %s", log.String())
 	}
 	if strings.Contains(log.String(), "secret") {
 		t.Errorf("the log tells the token: %s", log.String())
