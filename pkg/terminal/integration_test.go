@@ -85,7 +85,11 @@ func newSite(t *testing.T, program string, proxy []string, gateway string) *site
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.env = append(os.Environ(), "TEST_DIR="+s.dir, "TEST_GATEWAY="+gateway, "TEST_PUBLIC="+s.public, "TEST_HUB="+s.hub,
+	workshops, err := filepath.Abs("../../templates/jupyterhub_config.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(os.Environ(), "TEST_WORKSHOP_CONFIG="+workshops, "TEST_DIR="+s.dir, "TEST_GATEWAY="+gateway, "TEST_PUBLIC="+s.public, "TEST_HUB="+s.hub,
 		"TEST_PROXY_API="+s.proxyAPI, "TEST_TOKEN="+adminToken, "TEST_CONFIG="+config, "CONFIGPROXY_AUTH_TOKEN=proxy-token")
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		t.Fatal(err)
@@ -203,7 +207,7 @@ type person struct {
 	name string
 }
 
-// login logs a person in at the hub, and starts a session.
+// login logs a person in at the hub, and starts a session if none runs.
 func (s *site) login(name string) *person {
 	s.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -223,6 +227,9 @@ func (s *site) login(name string) *person {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("login of %s: %s", name, resp.Status)
+	}
+	if len(s.user(name).Servers) > 0 { // of another browser
+		return p
 	}
 	if _, err := s.api(http.MethodPost, "/users/"+url.PathEscape(name)+"/server", nil); err != nil {
 		s.t.Fatal(err)
@@ -256,6 +263,13 @@ func (p *person) page() string { return "/user/" + p.name + "/" }
 // open opens the websocket of the owner's terminal.
 func (p *person) open(owner, origin string) (*websocket.Conn, int) {
 	p.s.t.Helper()
+	return p.openAs("c", owner, origin)
+}
+
+// openAs is open of a page with that name: one that comes again takes the place
+// of its former self.
+func (p *person) openAs(client, owner, origin string) (*websocket.Conn, int) {
+	p.s.t.Helper()
 	conn, resp, err := websocket.Dial(p.s.t.Context(), p.s.public+"/user/"+owner+"/ws", &websocket.DialOptions{
 		HTTPClient: p.Client, HTTPHeader: http.Header{"Origin": {origin}}})
 	if err != nil {
@@ -265,7 +279,7 @@ func (p *person) open(owner, origin string) (*websocket.Conn, int) {
 		return nil, resp.StatusCode
 	}
 	p.s.t.Cleanup(func() { conn.CloseNow() })
-	if err := conn.Write(p.s.t.Context(), websocket.MessageBinary, []byte(`h{"client":"c","columns":80,"rows":24}`)); err != nil {
+	if err := conn.Write(p.s.t.Context(), websocket.MessageBinary, []byte(`h{"client":"`+client+`","columns":80,"rows":24}`)); err != nil {
 		p.s.t.Fatal(err)
 	}
 	return conn, resp.StatusCode
@@ -421,16 +435,32 @@ func testVersion(t *testing.T, version, program string, proxy []string, gateway 
 	})
 
 	t.Run("logged out", func(t *testing.T) {
-		b.get(b.page())
-		conn, status := b.open("bob", s.public)
-		if status != http.StatusSwitchingProtocols {
-			t.Fatalf("websocket: %d", status)
+		out := func(p *person) {
+			p.get(p.page())
+			conn, status := p.open(p.name, s.public)
+			if status != http.StatusSwitchingProtocols {
+				t.Fatalf("websocket: %d", status)
+			}
+			types(t, conn, "echo $((6*7))")
+			sees(t, conn, "42")
+			p.get("/hub/logout")
+			if code := closeCode(t, conn); code != 4001 {
+				t.Errorf("closed with %d", code)
+			}
+			if status, path, _ := p.get(p.page()); path == p.page() {
+				t.Errorf("page: %d", status)
+			}
 		}
-		types(t, conn, "echo $((6*7))")
-		sees(t, conn, "42")
-		b.get("/hub/logout")
-		if code := closeCode(t, conn); code != 4001 {
-			t.Errorf("closed with %d", code)
-		}
+		// His gateway asks the hub every second. Hers asks when the hub says so, and
+		// her other browser stays.
+		out(b)
+		one, other := s.login("carol"), s.login("carol")
+		other.get(other.page())
+		stays, _ := other.openAs("other", "carol", s.public)
+		types(t, stays, "echo $((6*7))")
+		sees(t, stays, "42")
+		out(one)
+		types(t, stays, "echo $((40+4))")
+		sees(t, stays, "44")
 	})
 }

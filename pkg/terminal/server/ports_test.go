@@ -318,6 +318,9 @@ func TestAppWebsocket(t *testing.T) {
 		if _, resp, err := dial(origin); err == nil || resp == nil || resp.StatusCode != http.StatusForbidden {
 			t.Errorf("origin %q: %v", origin, err)
 		}
+		if a.seen() != nil { // whose own check might do
+			t.Errorf("origin %q: the app was asked", origin)
+		}
 	}
 	conn, _, err := dial(g.URL)
 	if err != nil {

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hub of the gateway's integration test: sessions are processes here."""
+import ast
+import asyncio
 import os
+from pathlib import Path
 
+from jupyterhub.auth import DummyAuthenticator
+from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from tornado.httpclient import AsyncHTTPClient
 
 c = get_config()  # noqa: F821
 E = os.environ
@@ -14,12 +20,30 @@ class Spawner(SimpleLocalProcessSpawner):
         return {**env, "HOME": self.home_dir, "SHELL": "/bin/bash", "PS1": "$ "}
 
 
+    async def start(self):
+        if self.user.name == "carol":
+            # Long after the test: hers learns of a logout from the hub, or never.
+            self.cmd = [part.replace("=1s", "=1h") for part in self.cmd]
+        return await super().start()
+
+
+# Of the workshop's own configuration, which needs a cluster, what makes logouts
+# prompt.
+own = ast.parse(Path(E["TEST_WORKSHOP_CONFIG"]).read_text())
+own.body = [part for part in own.body if getattr(part, "name", "") in ("telling", "Prompt")]
+exec(compile(own, E["TEST_WORKSHOP_CONFIG"], "exec"))  # noqa: S102
+
+
+class Authenticator(Prompt, DummyAuthenticator):  # noqa: F821
+    """Lets in everybody, as the name that they say."""
+
+
 c.JupyterHub.spawner_class = Spawner
 c.SimpleLocalProcessSpawner.home_dir_template = E["TEST_DIR"] + "/home/{username}"
 c.Spawner.cmd = [E["TEST_GATEWAY"], "serve", "--check-every=1s", "--keep-alive=100ms"]
 c.Spawner.env_keep = ["PATH"]
 c.Spawner.environment = {"WORKSHOP_NAME": "Integration"}
-c.JupyterHub.authenticator_class = "dummy"
+c.JupyterHub.authenticator_class = Authenticator
 c.Authenticator.allow_all = True
 c.JupyterHub.bind_url = E["TEST_PUBLIC"]
 c.JupyterHub.hub_bind_url = E["TEST_HUB"]
