@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +186,44 @@ func TestIsolated(t *testing.T) {
 				t.Errorf("%v, %v", c.Isolated(), err)
 			}
 		})
+	}
+}
+
+// TestIsolatedAsTheHubHasIt reads what the hub gives sessions in the workshops of
+// pkg/render's tests.
+func TestIsolatedAsTheHubHasIt(t *testing.T) {
+	const dir = "../../render/testdata/sessions/"
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isolated, known := 0, 0
+	for _, file := range files {
+		content, err := os.ReadFile(dir + file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := map[string]string{"JUPYTERHUB_SERVICE_PREFIX": "/user/jane/"}
+		for _, m := range regexp.MustCompile(`"name": "(JUPYTERHUB_[A-Z_]+)",\s*"value": ("(?:[^"\\]|\\.)*")`).FindAllSubmatch(content, -1) {
+			if env[string(m[1])], err = strconv.Unquote(string(m[2])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := FromEnvironment(func(n string) string { return env[n] })
+		if err != nil {
+			t.Fatalf("%s: %v", file.Name(), err)
+		}
+		if c.Isolated() != (file.Name() == "subdomains.json") {
+			t.Errorf("%s: isolated is %v; hub %s, session %v", file.Name(), c.Isolated(), c.HubHome, c.PublicURL)
+		}
+		if c.Isolated() {
+			isolated++
+		} else if env["JUPYTERHUB_HOST"] != "" {
+			known++
+		}
+	}
+	if isolated == 0 || known == 0 {
+		t.Errorf("%d with a host for each session, %d with a hub that knows its URL: the files prove nothing", isolated, known)
 	}
 }
 
