@@ -74,7 +74,7 @@ c.JupyterHub.tornado_settings = {
 }
 if env.get("SUBDOMAINS"):
     # Each session on a host of its own, below the hub's: what an attendee
-    # serves there is another site to the browser.
+    # serves there is another origin to the browser.
     c.JupyterHub.subdomain_host = env["PUBLIC_URL"].rstrip("/")
     # Sessions could plant cookies for all of the domain; the hub and the
     # gateway take none that isn't bound to their own host.

@@ -225,7 +225,7 @@ func (v *validator) subdomains(s Spec) {
 	switch {
 	case s.Subdomains == "":
 	case s.Expose == ExposeRoute:
-		v.fail("subdomains", s.Subdomains, "is of no use with expose route: OpenShift's routers refuse wildcard hosts, unless an administrator changes them; leave it out, or choose expose ingress")
+		v.fail("subdomains", s.Subdomains, "is of no use with expose route, which has one host; leave it out, or choose expose ingress and have an administrator allow the router wildcard hosts")
 	case s.Expose == ExposeNone:
 		v.fail("subdomains", s.Subdomains, "is of no use with expose none, which has no host; leave it out, or choose expose ingress")
 	case host != "" && net.ParseIP(host) != nil:
