@@ -125,6 +125,16 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
+	// The port stays taken until the last moment. The attendee may stop this
+	// process, and what another program served in its place would be on the hub's
+	// origin, whoever looks at it.
+	if tcp, ok := listener.(*net.TCPListener); ok {
+		held, err := tcp.File()
+		if err != nil {
+			return fmt.Errorf("serve: %w", err)
+		}
+		defer func() { _ = held.Close() }()
+	}
 	reaper, err := process.NewReaper()
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)

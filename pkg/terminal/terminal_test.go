@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,6 +94,51 @@ func TestServeAndStop(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "secret") {
 		t.Errorf("the log tells the token: %s", log.String())
+	}
+}
+
+// TestPortIsHeld: while the gateway stops, no program of the attendee's gets its
+// port, on which it would be at the hub's origin without the gateway's rules.
+func TestPortIsHeld(t *testing.T) {
+	dir := t.TempDir()
+	// A shell that doesn't go by itself.
+	shell, started := filepath.Join(dir, "sh"), filepath.Join(dir, "started")
+	if err := os.WriteFile(shell, []byte("#!/bin/sh\ntrap '' HUP TERM\ntouch "+started+"\nwhile :; do sleep 1; done\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "serve")
+	cmd.Env = append(gatewayEnv(t, "http://127.0.0.1:1"), "SHELL="+shell)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	lines := bufio.NewScanner(out)
+	address, tried := "", false
+	for lines.Scan() {
+		if _, a, ok := strings.Cut(lines.Text(), " serves /user/jane/ on "); ok {
+			address = a
+			for _, err := os.Stat(started); err != nil; _, err = os.Stat(started) {
+				runtime.Gosched()
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(lines.Text(), "stopping") { // it serves no more
+			tried = true
+			if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
+				_ = l.Close()
+				t.Errorf("%s was free while the gateway was there", address)
+			}
+		}
+	}
+	if !tried {
+		t.Error("the gateway didn't say that it stops")
 	}
 }
 

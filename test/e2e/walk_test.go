@@ -258,13 +258,20 @@ func step(t *testing.T, what string, do func()) {
 }
 
 // password reads the attendees' password from the workshop's Secret.
+// password is the one for attendees.
 func (tr *trainer) password(t *testing.T) string {
+	t.Helper()
+	return tr.secret(t, "USER_PASSWORD")
+}
+
+// secret is one of the workshop's secrets.
+func (tr *trainer) secret(t *testing.T, key string) string {
 	t.Helper()
 	secret, err := tr.admin.CoreV1().Secrets(tr.namespace).Get(t.Context(), "terminals-hub", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(secret.Data["USER_PASSWORD"])
+	return string(secret.Data[key])
 }
 
 func (tr *trainer) pods(t *testing.T, selector string) []corev1.Pod {

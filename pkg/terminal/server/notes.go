@@ -142,11 +142,11 @@ func (s *Server) serveNotes(w http.ResponseWriter, r *http.Request) {
 	}
 	if pass != "" && found {
 		session, err := s.gate.AdmitPass(r, pass)
-		if err == nil {
+		if err == nil && s.mayRun(session) {
 			s.serveNote(w, r, file, session)
 			return
 		}
-		if !errors.Is(err, hubauth.ErrNoSession) {
+		if err != nil && !errors.Is(err, hubauth.ErrNoSession) {
 			s.refuse(w, err)
 			return
 		}
@@ -167,6 +167,8 @@ func (s *Server) toNotes(w http.ResponseWriter, r *http.Request, file string) {
 		s.notice(w, http.StatusUnauthorized, "These notes are from another login", "Load the page around them again.", "Load it here")
 	case err != nil:
 		s.refuse(w, err)
+	case !s.mayRun(session):
+		s.notice(w, http.StatusForbidden, "Only "+s.Config.User+" may open these notes", onlyOwner, "To the terminal")
 	default:
 		w.Header().Set("Location", s.Config.Prefix+notesBase+passMark+session.Pass()+"/"+plain)
 		w.WriteHeader(http.StatusFound)

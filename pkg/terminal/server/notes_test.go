@@ -184,6 +184,14 @@ func TestNotesAreForThoseWhoAreIn(t *testing.T) {
 	mallory := newBrowser(t, g)
 	mallory.login("mallory")
 	want(t, "somebody else", mallory.get(notesBase).status, http.StatusForbidden)
+	// The directory may be the attendee's, and a page of theirs at the hub's
+	// address can look like a login.
+	admin := newBrowser(t, g)
+	admin.login("admin")
+	want(t, "admin", admin.get(notesBase).status, http.StatusForbidden)
+	if page := admin.get(prefix); page.status != http.StatusOK || !strings.Contains(page.body, `<meta name="notes" content=""`) {
+		t.Errorf("page for an admin: %d %s", page.status, page.body)
+	}
 	// An old address leads its owner to the page.
 	if to := b.get(notesBase + "~old/sub/my%20page.html"); to.status != http.StatusFound || to.header.Get("Location") != base+"sub/my%20page.html" {
 		t.Errorf("old pass: %d to %q", to.status, to.header.Get("Location"))

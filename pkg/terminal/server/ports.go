@@ -199,8 +199,13 @@ func (a *apps) admit(w http.ResponseWriter, r *http.Request, here string) (sessi
 	s := a.server
 	upgrade := r.Header.Get("Upgrade") != ""
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
-	if (upgrade || !safe) && !s.sameOrigin(r) {
+	if (upgrade || !safe) && !s.sameOrigin(r) || foreign(r) {
 		http.Error(w, "wrong origin", http.StatusForbidden)
+		return nil, false
+	}
+	if r.Header.Get("Service-Worker") != "" && !s.Config.Isolated() {
+		// It would go on answering in this browser for whoever logs in there next.
+		http.Error(w, "service workers need a session with a host of its own: deploy --subdomains", http.StatusForbidden)
 		return nil, false
 	}
 	switch isPage = r.Method == http.MethodGet && !upgrade && strings.Contains(r.Header.Get("Accept"), "text/html"); {
@@ -221,13 +226,21 @@ func (a *apps) admit(w http.ResponseWriter, r *http.Request, here string) (sessi
 	if session == nil {
 		return nil, false
 	}
-	if session.User().Name != s.Config.User && !s.Config.Isolated() {
-		s.notice(w, http.StatusForbidden, "Only "+s.Config.User+" may open this app",
-			"What an attendee's app serves would run in your browser on the hub's own address, and could do there what you may. "+
-				"In a workshop with subdomains each session has an address of its own, and you could open it.", "To the terminal")
+	if !s.mayRun(session) {
+		s.notice(w, http.StatusForbidden, "Only "+s.Config.User+" may open this app", onlyOwner, "To the terminal")
 		return nil, false
 	}
 	return session, isPage
+}
+
+// onlyOwner is why others don't get to see what attendees make.
+const onlyOwner = "What an attendee serves would run in your browser on the hub's own address, and could do there what you may. " +
+	"In a workshop with subdomains each session has an address of its own, and you could open it."
+
+// mayRun says whether a session's browser may be shown what the attendee has
+// made: it is their own, or can do no harm.
+func (s *Server) mayRun(session *hubauth.Session) bool {
+	return session.User().Name == s.Config.User || s.Config.Isolated()
 }
 
 // rest is the part of the path that the app sees, in the browser's spelling,
@@ -300,6 +313,9 @@ func (a *apps) proxy(port *Port, base, rest string, isPage bool) *httputil.Rever
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			backward(resp, base, port.Number)
+			if !s.Config.Isolated() {
+				askEachTime(resp.Header)
+			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, port, isPage, err) },
@@ -393,6 +409,18 @@ func backward(resp *http.Response, base string, port int) {
 	h.Add("Content-Security-Policy", "frame-ancestors 'self'")
 	if h.Get("Referrer-Policy") == "" {
 		h.Set("Referrer-Policy", "same-origin")
+	}
+}
+
+// active are the types of what browsers run as a page when they are led to it.
+var active = regexp.MustCompile(`(?i)^$|html|xml|multipart`)
+
+// askEachTime keeps a browser from showing an app's page without asking us who
+// looks at it: somebody else may have logged in there since. Scripts, styles
+// and pictures are nothing by themselves, and stay in its cache.
+func askEachTime(h http.Header) {
+	if active.MatchString(h.Get("Content-Type")) && !strings.Contains(h.Get("Cache-Control"), "no-store") {
+		h.Set("Cache-Control", "private, no-cache")
 	}
 }
 

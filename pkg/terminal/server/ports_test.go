@@ -123,6 +123,65 @@ func TestAppIsOnlyForItsOwner(t *testing.T) {
 	want(t, "part after the logout", b.get(webBase).status, http.StatusUnauthorized)
 }
 
+// TestAppLeavesNothingBehind: whoever logs in later in the browser of an app's
+// owner, an admin perhaps, gets nothing of the app on the hub's origin.
+func TestAppLeavesNothingBehind(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "max-age=31536000, immutable, stale-while-revalidate=99999")
+		switch kind := r.URL.Query().Get("type"); kind {
+		case "none":
+			h["Content-Type"] = nil
+		case "304":
+			w.WriteHeader(http.StatusNotModified)
+		default:
+			h.Set("Content-Type", kind)
+		}
+	})
+	shared := newGateway(t, time.Hour, withPort(a.port))
+	apart := newGateway(t, time.Hour, withPort(a.port), func(o *server.Options) {
+		o.Config.HubHome, o.Config.PublicURL = "https://class.example.com/hub/home", mustURL(t, "https://jane.class.example.com"+prefix)
+	})
+	for _, g := range []*gateway{shared, apart} {
+		b := newBrowser(t, g)
+		b.login(owner)
+		for _, kind := range []string{"text/html", "TEXT/HTML; charset=x", "application/xhtml+xml", "image/svg+xml", "text/xml", "multipart/x-mixed-replace", "none", "304"} {
+			kept := b.get(webBase+"?type="+url.QueryEscape(kind)).header.Get("Cache-Control") != "private, no-cache"
+			if kept != (g == apart) {
+				t.Errorf("%s stays in the browser's cache: %t", kind, kept)
+			}
+		}
+		if got := b.get(webBase + "?type=text/javascript").header.Get("Cache-Control"); !strings.HasPrefix(got, "max-age=31536000") {
+			t.Errorf("a script has Cache-Control %q", got)
+		}
+		worker := b.do(http.MethodGet, webBase+"worker.js?type=text/javascript", http.Header{"Service-Worker": {"script"}})
+		if refused := worker.status == http.StatusForbidden; refused != (g == shared) {
+			t.Errorf("service worker: %d %s", worker.status, worker.body)
+		}
+	}
+}
+
+// TestAppIsNoPartOfOtherPages: pages of another session's host are of the same
+// site, so the cookies of this one go with what they ask for.
+func TestAppIsNoPartOfOtherPages(t *testing.T) {
+	a := newApp(t, func(http.ResponseWriter, *http.Request) {})
+	g := newGateway(t, time.Hour, withPort(a.port))
+	b := newBrowser(t, g)
+	b.login(owner)
+	for _, c := range []struct {
+		site, mode, dest string
+		want             int
+	}{
+		{"same-origin", "cors", "empty", http.StatusOK}, {"same-origin", "navigate", "iframe", http.StatusOK}, {"none", "navigate", "document", http.StatusOK},
+		{"same-site", "navigate", "document", http.StatusOK}, {"cross-site", "navigate", "document", http.StatusOK},
+		{"same-site", "no-cors", "image", http.StatusForbidden}, {"same-site", "no-cors", "script", http.StatusForbidden}, {"same-site", "cors", "empty", http.StatusForbidden},
+		{"same-site", "navigate", "iframe", http.StatusForbidden}, {"cross-site", "navigate", "object", http.StatusForbidden}, {"cross-site", "no-cors", "style", http.StatusForbidden},
+	} {
+		h := http.Header{"Sec-Fetch-Site": {c.site}, "Sec-Fetch-Mode": {c.mode}, "Sec-Fetch-Dest": {c.dest}}
+		want(t, fmt.Sprint(c), b.do(http.MethodGet, webBase, h).status, c.want)
+	}
+}
+
 // TestAdminMayOpenAppOfItsOwnOrigin: with subdomains, the hub is at another
 // host. Without, it tells its URL all the same.
 func TestAdminMayOpenAppOfItsOwnOrigin(t *testing.T) {
@@ -198,7 +257,7 @@ func TestAppRequestHeaders(t *testing.T) {
 	} {
 		h := http.Header{"Authorization": {c.authorization}}
 		if c.site != "" {
-			h["Sec-Fetch-Site"] = []string{c.site}
+			h["Sec-Fetch-Site"], h["Sec-Fetch-Mode"], h["Sec-Fetch-Dest"] = []string{c.site}, []string{"navigate"}, []string{"document"}
 		}
 		b.do(http.MethodGet, webBase+"x", h)
 		if got := a.seen().Header.Get("Authorization"); got != c.want {
@@ -222,6 +281,7 @@ func TestAppAnswerHeaders(t *testing.T) {
 		h.Set("X-Jupyterhub-Version", "0")
 		h.Set("Content-Security-Policy", "default-src 'self'")
 		h.Set("Cache-Control", "max-age=60")
+		h.Set("Content-Type", "text/css")
 		if to := r.URL.Query().Get("to"); to != "" {
 			h.Set("Location", strings.ReplaceAll(to, "PORT", strconv.Itoa(port)))
 			w.WriteHeader(http.StatusFound)

@@ -270,10 +270,12 @@ func (s *Server) serveTerminal(w http.ResponseWriter, r *http.Request, address s
 	default:
 		page := web.Page{
 			Workshop: s.Workshop, User: session.User().Name, Prefix: s.Config.Prefix, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
-			Notes: s.Notes.forPage(s.Config.Prefix, session),
 		}
-		for _, p := range s.Ports {
-			page.Apps = append(page.Apps, p.Name)
+		if s.mayRun(session) {
+			page.Notes = s.Notes.forPage(s.Config.Prefix, session)
+			for _, p := range s.Ports {
+				page.Apps = append(page.Apps, p.Name)
+			}
 		}
 		w.Header().Set("Content-Security-Policy", policy+s.Notes.frames())
 		s.html(w, http.StatusOK, s.site.Page(page))
@@ -376,6 +378,17 @@ func (s *Server) sameOrigin(r *http.Request) bool {
 		return false
 	}
 	return hostOf(origin.Scheme, origin.Host) == hostOf(origin.Scheme, hubauth.BrowserHost(r))
+}
+
+// foreign says whether, by the browser's word, a page of another site asks, or
+// of another session's host, to which the same cookies may go. Somebody who
+// follows a link from there is welcome.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+		return false
+	}
+	return r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
 // hostOf is a host with its port, also where it is the scheme's own.

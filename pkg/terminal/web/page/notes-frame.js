@@ -69,13 +69,14 @@
   let number = 0;
   const waiting = new Map(); // answers, by number of the message
 
-  // run asks the page around us. It answers whether it has done so.
-  function run(text) {
+  // run asks the page around us. It answers whether it has done so. With focus,
+  // what is typed next goes to the terminal, too.
+  function run(text, focus) {
     return new Promise((resolve) => {
       const id = ++number;
       waiting.set(id, resolve);
       // What is in the notes is no secret, and who is around us isn't known.
-      window.parent.postMessage({ type: "workshop:run", id, text, pass }, "*");
+      window.parent.postMessage({ type: "workshop:run", id, text, focus, pass }, "*");
       setTimeout(() => { if (waiting.delete(id)) resolve("The terminal doesn't answer."); }, 3000);
     });
   }
@@ -92,7 +93,7 @@
     b.addEventListener("click", async (event) => {
       event.preventDefault();
       event.stopPropagation();
-      const problem = await act();
+      const problem = await act(event);
       b.textContent = problem ? "✗" : "✓";
       b.title = problem || "";
       status.textContent = problem || (name === "Run" ? "Sent to the terminal" : "Copied");
@@ -100,6 +101,11 @@
     });
     return b;
   }
+
+  // byHand says whether a pointer made this click: who goes from block to block
+  // with the keyboard wants to stay among them.
+  let pointed = false; // into a block, which then clicks its button
+  const byHand = (event) => pointed || event.detail > 0;
 
   const status = Object.assign(document.createElement("p"), { className: "workshop-status" });
   status.setAttribute("role", "status");
@@ -113,7 +119,7 @@
     }
     const label = text().split("\n")[0].slice(0, 60);
     const bar = Object.assign(document.createElement("span"), { className: "workshop-buttons" });
-    if (runs) bar.append(button("Run", `Run in the terminal: ${label}`, () => run(text())));
+    if (runs) bar.append(button("Run", `Run in the terminal: ${label}`, (event) => run(text(), byHand(event))));
     bar.append(button("Copy", `Copy: ${label}`, async () => ((await toClipboard(text())) ? "" : "The browser didn't let it be copied.")));
     if (block.tagName === "PRE") {
       const box = Object.assign(document.createElement("div"), { className: "workshop-block" + (runs ? " workshop-runs" : "") });
@@ -125,11 +131,22 @@
     }
   }
 
+  // arrange puts the buttons over a block where they would hide what is in it.
+  function arrange() {
+    const boxes = [...document.querySelectorAll(".workshop-block")];
+    for (const box of boxes) box.classList.remove("workshop-tight");
+    const tight = boxes.filter((box) => [...box.querySelectorAll("pre, pre > *")].some((e) => e.scrollWidth > e.clientWidth));
+    for (const box of tight) box.classList.add("workshop-tight");
+  }
+
   function start() {
     const style = document.createElement("style");
     style.textContent = `
       .workshop-block { position: relative; }
-      .workshop-block > pre { padding-right: 7.5rem; }
+      .workshop-block:not(.workshop-tight) > pre { padding-right: 7.5rem; }
+      .workshop-tight { display: flex; flex-direction: column-reverse; }
+      .workshop-tight > pre { min-width: 0; margin-top: .25rem; }
+      .workshop-tight > .workshop-buttons.workshop-buttons { position: static; align-self: flex-end; }
       .workshop-runs > pre { box-shadow: inset 3px 0 0 #2f7d66; cursor: pointer; }
       .workshop-block > .workshop-buttons { position: absolute; top: .35rem; right: .35rem; }
       .workshop-buttons { display: inline-flex; gap: .25rem; margin-left: .35rem; vertical-align: middle; }
@@ -146,10 +163,16 @@
     for (const code of document.querySelectorAll("code, kbd, [data-execute]")) {
       if (!code.closest("pre") && !code.querySelector("pre") && mark(code).startsWith("execute")) dress(code);
     }
+    arrange();
+    addEventListener("load", arrange); // styles and fonts have come
+    addEventListener("resize", arrange);
     // A click into an executable block runs it, too, unless text was selected.
     document.addEventListener("click", (event) => {
       const block = event.target.closest?.(".workshop-runs > pre");
-      if (block && !event.target.closest("a, button") && !String(getSelection())) block.nextSibling.firstChild.click();
+      if (!block || event.target.closest("a, button") || String(getSelection())) return;
+      pointed = true;
+      block.nextSibling.firstChild.click();
+      pointed = false;
     });
     // Nothing but the notes may be shown in their place; the rest gets a tab.
     for (const link of base ? document.querySelectorAll("a[href]") : []) {

@@ -81,8 +81,8 @@ function start() {
   }
 
   toggle.addEventListener("click", switchNotes);
-  addMenuItem({ label: "Notes", order: 310, keys: "Alt+Shift+N", checked: () => !pane.hidden, action: switchNotes });
-  addMenuItem({ label: "Notes in a new tab", order: 311, action: () => open(pass ? at("notes/") : address, "_blank", "noopener") });
+  addMenuItem({ label: "Notes", order: 300, keys: "Alt+Shift+N", checked: () => !pane.hidden, action: switchNotes });
+  addMenuItem({ label: "Notes in a new tab", order: 301, action: () => open(pass ? at("notes/") : address, "_blank", "noopener") });
   addEventListener("keydown", (event) => {
     if (!event.altKey || !event.shiftKey || event.ctrlKey || event.metaKey || event.code !== "KeyN") return;
     event.preventDefault();
@@ -161,6 +161,7 @@ function start() {
     } else {
       if (narrow.matches && front) switchNotes();
       run(event.data.text);
+      if (event.data.focus === true) term.focus();
     }
     frame.contentWindow.postMessage({ type: "workshop:ran", id: event.data.id, refused }, pass ? "*" : event.origin);
   });
