@@ -358,6 +358,18 @@ func TestTooManyConnections(t *testing.T) {
 	// All are let in, in their order, before the next one.
 	next := g.dial(t)
 	request := "GET " + prefix + "api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	if _, err := io.WriteString(next, request); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := next.Read(make([]byte, 1)); n > 0 {
+		t.Error("one more than the limit comes in")
+	}
+	if err := next.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(held[255], request); err != nil {
 		t.Fatal(err)
 	}
@@ -366,10 +378,8 @@ func TestTooManyConnections(t *testing.T) {
 	}
 	// It has left: the next one comes in, and one more waits.
 	waits := g.dial(t)
-	for _, c := range []net.Conn{waits, next} {
-		if _, err := io.WriteString(c, request); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := io.WriteString(waits, request); err != nil {
+		t.Fatal(err)
 	}
 	if answer, _ := io.ReadAll(next); !strings.HasPrefix(string(answer), "HTTP/1.1 200") {
 		t.Errorf("the next one: %q", answer)
