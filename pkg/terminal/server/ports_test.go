@@ -29,7 +29,6 @@ type app struct {
 
 	mu   sync.Mutex
 	last *http.Request // without its body
-	body string
 }
 
 func newApp(t *testing.T, handler http.HandlerFunc) *app {
@@ -515,7 +514,10 @@ func TestAppTakesItsTime(t *testing.T) {
 		go func() {
 			for range 50 {
 				_, _ = in.Write(make([]byte, 1000))
-				time.Sleep(request / 10)
+				select {
+				case <-time.After(request / 10):
+				case <-t.Context().Done():
+				}
 			}
 			_ = in.Close()
 		}()
