@@ -82,10 +82,7 @@ func (c *counted) Close() error {
 // paced lets an answer take as long as it likes, if it moves: who takes nothing
 // of it for the time of a request is cut off.
 func (s *Server) paced(w http.ResponseWriter) *pacedWriter {
-	p := &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: s.Patience.Request}
-	// The server's own deadline would end the request's context, too.
-	_ = p.control.SetReadDeadline(time.Time{})
-	return p
+	return &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: s.Patience.Request}
 }
 
 type pacedWriter struct {
@@ -138,10 +135,7 @@ func (r *pacedReader) Read(p []byte) (int, error) {
 	_ = w.control.SetReadDeadline(now.Add(w.stall))
 	_ = w.control.SetWriteDeadline(now.Add(2 * w.stall)) // the answer comes after all of it
 	n, err := r.Reader.Read(p)
-	switch {
-	case errors.Is(err, io.EOF): // from now on the server only looks whether the browser is there
-		_ = w.control.SetReadDeadline(time.Time{})
-	case err != nil:
+	if err != nil && !errors.Is(err, io.EOF) {
 		r.failed = true
 	}
 	return n, err
