@@ -57,7 +57,7 @@ func TestValidateNamesFieldAndRemedy(t *testing.T) {
 		"notes origin": {func(s *workshop.Spec) {
 			s.NotesURL, s.NotesOrigins = "https://example.com", []string{"https://*.example.com"}
 		}, `notesOrigins "https://*.example.com" is no origin`},
-		"notes for nobody": {func(s *workshop.Spec) { s.NotesOrigins = []string{"https://example.com"} }, `notesOrigins "https://example.com" are of use with notesURL only`},
+		"notes for nobody": {func(s *workshop.Spec) { s.NotesOrigins = []string{"https://example.com"} }, `notesOrigins "https://example.com" is of use with notesURL only`},
 		"notes not secure": {func(s *workshop.Spec) {
 			s.Host, s.TLSSecret, s.NotesURL = "w.example.com", "default", "http://example.com"
 		}, `notesURL "http://example.com" is plain HTTP`},

@@ -316,19 +316,37 @@ func (v *validator) notes(s Spec) {
 	if s.NotesURL != "" {
 		u, err := url.Parse(s.NotesURL)
 		switch {
+		case strings.HasPrefix(s.NotesURL, "/"):
+			v.fail("notesURL", s.NotesURL, "is no address of a page; a directory of the terminal image goes into notesPath")
 		case err != nil || origin(u) == "" || u.User != nil:
 			v.fail("notesURL", s.NotesURL, "is no address of a page; write it like https://notes.example.com/start.html")
-		case u.Scheme == "http" && strings.HasPrefix(s.URL(), "https:"):
-			v.fail("notesURL", s.NotesURL, "is plain HTTP, which browsers don't show in a page that came by HTTPS; use the https address")
+		default:
+			v.notesSite(s, "notesURL", s.NotesURL, u)
 		}
 	}
 	for _, o := range s.NotesOrigins {
-		if u, err := url.Parse(o); err != nil || origin(u) == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		u, err := url.Parse(o)
+		if err != nil || origin(u) == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 			v.fail("notesOrigins", o, "is no origin; write scheme and host, like https://notes.example.com")
+			continue
 		}
+		v.notesSite(s, "notesOrigins", o, u)
 	}
 	if len(s.NotesOrigins) > 0 && s.NotesURL == "" {
-		v.fail("notesOrigins", strings.Join(s.NotesOrigins, ","), "are of use with notesURL only; leave them out, or name a page")
+		v.fail("notesOrigins", strings.Join(s.NotesOrigins, ","), "is of use with notesURL only; leave it out, or name a page")
+	}
+}
+
+// notesSite checks where notes come from: pages there can send commands.
+func (v *validator) notesSite(s Spec, field, value string, u *url.URL) {
+	host, _ := SplitHost(s.Host)
+	own := host != "" && strings.EqualFold(u.Hostname(), host)
+	below := s.Subdomains != "" && strings.HasSuffix(strings.ToLower(u.Hostname()), "."+strings.ToLower(host))
+	switch {
+	case own || below:
+		v.fail(field, value, "is the workshop's own host, where attendees have their apps; put the notes on another one, or into the terminal image (notesPath)")
+	case u.Scheme == "http" && strings.HasPrefix(s.URL(), "https:"):
+		v.fail(field, value, "is plain HTTP, which browsers don't show in a page that came by HTTPS; use the https address")
 	}
 }
 

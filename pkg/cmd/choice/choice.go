@@ -244,7 +244,7 @@ func (f *Flags) toPorts(c *Change) error {
 			continue
 		}
 		number, err := strconv.Atoi(value)
-		if !ok || err != nil {
+		if !ok || err != nil || name == "" {
 			return fault.Usage("--%s %s: write NAME=PORT, like web=8080, or NAME- to remove one", flagPort, p)
 		}
 		if _, twice := c.Ports[name]; twice {
