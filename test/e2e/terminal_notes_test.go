@@ -231,6 +231,11 @@ func notes(t *testing.T, jane *attendee) {
 		jane.sees("there are 1 pods", 20*time.Second)
 		jane.clickIn(word, "Run run")
 		jane.sees("there are 2 pods", 20*time.Second)
+		jane.screenshot("notes-ran")
+		// After a click, what is typed goes to the terminal.
+		if got := eval[string](jane, "document.activeElement.className"); got != "xterm-helper-textarea" {
+			t.Errorf("the keyboard is that of %q", got)
+		}
 	})
 
 	step(t, "a copy button copies", func() {

@@ -81,7 +81,7 @@ func subdomains(chromium context.Context, t *testing.T, tr *trainer, hub string)
 		t.Fatal(err)
 	}
 	deployed := tr.run(t, "deploy", "--hub-image", hub, "--cpu-request", "10m", "--memory-request", "32Mi",
-		"--host", strings.TrimSuffix(host+":"+port, ":"), "--subdomains", "*."+host, "--tls-secret", "wildcard")
+		"--host", strings.TrimSuffix(host+":"+port, ":"), "--subdomains", "*."+host, "--tls-secret", "wildcard", "--port", "app=8080")
 	address := strings.TrimSpace(deployed.stdout)
 	password := tr.password(t)
 	jane, mallory := newAttendee(chromium, t, "jane", address), newAttendee(chromium, t, "mallory", address)
@@ -112,9 +112,9 @@ func subdomains(chromium context.Context, t *testing.T, tr *trainer, hub string)
 		}
 	}
 	// A page of mallory's origin reads neither of them.
-	for _, other := range []string{own + "/user/jane/", own + "/user/jane/session", hubOrigin + "/hub/home", hubOrigin + "/hub/api/user"} {
-		got := eval[string](mallory, fmt.Sprintf(`fetch(%q, {credentials: "include"}).then(r => r.text()).catch(() => "refused")`, other))
-		if got != "refused" && got != "" {
+	for _, other := range []string{own + "/user/jane/", own + "/user/jane/session", own + appPath, hubOrigin + "/hub/home", hubOrigin + "/hub/api/user"} {
+		got := promised[string](mallory, fmt.Sprintf(`fetch(%q, {credentials: "include"}).then(r => r.text()).catch(() => "refused")`, other))
+		if got != "refused" {
 			t.Errorf("mallory's page reads %s: %.100s", other, got)
 		}
 	}

@@ -144,8 +144,8 @@
     style.textContent = `
       .workshop-block { position: relative; }
       .workshop-block:not(.workshop-tight) > pre { padding-right: 7.5rem; }
-      .workshop-tight { display: flex; flex-direction: column-reverse; }
-      .workshop-tight > pre { min-width: 0; margin-top: .25rem; }
+      .workshop-tight { display: flex; flex-direction: column-reverse; margin: 1em 0; }
+      .workshop-tight > pre { min-width: 0; margin: .25rem 0 0; }
       .workshop-tight > .workshop-buttons.workshop-buttons { position: static; align-self: flex-end; }
       .workshop-runs > pre { box-shadow: inset 3px 0 0 #2f7d66; cursor: pointer; }
       .workshop-block > .workshop-buttons { position: absolute; top: .35rem; right: .35rem; }
