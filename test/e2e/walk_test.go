@@ -122,7 +122,7 @@ func walk(chromium context.Context, t *testing.T, tr *trainer, hub string) {
 		tr.scaleHub(t, 0)
 		jane.types("echo while the hub is away: $mark")
 		jane.sees("while the hub is away: survivor", 10*time.Second)
-		other.do(chromedp.Navigate(address + "/hub/home"))
+		other.do(chromedp.Navigate(address + "hub/home"))
 		const title = "document.title"
 		if got := eval[string](other, title); got != "One moment" {
 			t.Errorf("the hub's page without the hub is called %q", got)
