@@ -113,9 +113,12 @@
   function dress(block) {
     const kind = mark(block);
     const runs = besideTerminal && /execute/.test(kind);
-    const text = () => textOf(block, kind);
-    if (kind.includes(":") && block.tagName === "PRE") {
-      (block.querySelector("code") ?? block).textContent = text();
+    // Read at each click, for pages may fill in names; but in the form of
+    // Educates only once, as then the command alone is shown.
+    const command = kind.includes(":") ? textOf(block, kind) : null;
+    const text = () => command ?? textOf(block, kind);
+    if (command !== null && block.tagName === "PRE") {
+      (block.querySelector("code") ?? block).textContent = command;
     }
     const label = text().split("\n")[0].slice(0, 60);
     const bar = Object.assign(document.createElement("span"), { className: "workshop-buttons" });
