@@ -414,6 +414,40 @@ func testVersion(t *testing.T, version, program string, proxy []string, gateway 
 		}
 	})
 
+	t.Run("stopped from its page, and started again", func(t *testing.T) {
+		dora := s.login("dora")
+		_, _, body := dora.get(dora.page())
+		csrf := regexp.MustCompile(`name="csrf" content="([^"]+)"`).FindStringSubmatch(body)
+		if csrf == nil {
+			t.Fatalf("no terminal: %.500s", body)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.public+dora.page()+"stop", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Origin": {s.public}, "X-Csrf-Token": {csrf[1]}}
+		// The hub ends the gateway while it waits for the hub's answer.
+		if resp, err := dora.Do(req); err == nil {
+			defer resp.Body.Close()
+			if answer, _ := io.ReadAll(resp.Body); resp.StatusCode >= 300 && resp.Header.Get("X-Workshop-Terminal") != "" {
+				t.Fatalf("stop: %s: %s", resp.Status, answer)
+			}
+		}
+		// By this the page knows that the session may be started again.
+		s.until("end of the session", func() error {
+			if status, path, _ := dora.get(dora.page() + "session"); status != http.StatusFailedDependency {
+				return fmt.Errorf("%d at %s", status, path)
+			}
+			return nil
+		})
+		s.until("new session", func() error {
+			if status, path, _ := dora.get("/hub/spawn/dora"); status != http.StatusOK || path != dora.page() {
+				return fmt.Errorf("%d at %s", status, path)
+			}
+			return nil
+		})
+	})
+
 	t.Run("token revoked", func(t *testing.T) {
 		var tokens struct {
 			Tokens []struct {

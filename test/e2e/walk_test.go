@@ -257,14 +257,13 @@ func step(t *testing.T, what string, do func()) {
 	}
 }
 
-// password reads the attendees' password from the workshop's Secret.
-// password is the one for attendees.
+// password is the attendees' password.
 func (tr *trainer) password(t *testing.T) string {
 	t.Helper()
 	return tr.secret(t, "USER_PASSWORD")
 }
 
-// secret is one of the workshop's secrets.
+// secret reads the workshop's Secret.
 func (tr *trainer) secret(t *testing.T, key string) string {
 	t.Helper()
 	secret, err := tr.admin.CoreV1().Secrets(tr.namespace).Get(t.Context(), "terminals-hub", metav1.GetOptions{})

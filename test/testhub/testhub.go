@@ -37,7 +37,7 @@ func Proxy(t *testing.T) []string {
 	t.Helper()
 	source := filepath.Join(checkout(t), "images", "proxy")
 	requirements := filepath.Join(source, "requirements.txt")
-	dir := once(t, "proxy", append(packageFiles(source), requirements), func(dir string) {
+	dir := once(t, "proxy", append([]string{requirements}, packageFiles(source)...), func(dir string) {
 		environment(t, dir, requirements)
 		packages(t, node(t, dir), source, dir)
 	})

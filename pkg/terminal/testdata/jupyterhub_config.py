@@ -19,7 +19,6 @@ class Spawner(SimpleLocalProcessSpawner):
         os.makedirs(self.home_dir, exist_ok=True)
         return {**env, "HOME": self.home_dir, "SHELL": "/bin/bash", "PS1": "$ "}
 
-
     async def start(self):
         if self.user.name == "carol":
             # Long after the test: hers learns of a logout from the hub, or never.
@@ -28,8 +27,10 @@ class Spawner(SimpleLocalProcessSpawner):
 
 
 # Of the workshop's own configuration, which needs a cluster, what makes logouts
-# prompt.
+# prompt, and what a session's token may do.
 own = ast.parse(Path(E["TEST_WORKSHOP_CONFIG"]).read_text())
+scopes = [ast.literal_eval(part.value) for part in own.body if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "s.server_token_scopes"]
+c.Spawner.server_token_scopes = scopes[0]
 own.body = [part for part in own.body if getattr(part, "name", "") in ("telling", "Prompt")]
 exec(compile(own, E["TEST_WORKSHOP_CONFIG"], "exec"))  # noqa: S102
 
