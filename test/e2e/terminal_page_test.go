@@ -86,7 +86,8 @@ func TestTerminalPage(t *testing.T) {
 
 	step(t, "the keys on the screen reach the shell, and typed text does once", func() {
 		jane.menu("Keys on the screen")
-		jane.types("clear; sleep 600")
+		jane.types("clear; echo be''gun; sleep 600")
+		jane.sees("begun", 20*time.Second)
 		jane.clickText("#keys button", "Ctrl")
 		jane.press("c", "KeyC", 0)
 		jane.types("printf '<%s>' $? typed; echo")
@@ -184,10 +185,12 @@ func (a *attendee) accessible(axe, what string) {
 	}
 }
 
-// prefers has the browser's system prefer light or dark.
+// prefers has the browser's system prefer light or dark, and no colours that
+// change slowly from one to the other.
 func (a *attendee) prefers(theme string) {
 	a.t.Helper()
-	params := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
+	params := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}
 	if _, err := chromedp.Call(a.ctx, emulation.SetEmulatedMedia, params); err != nil {
 		a.t.Fatal(err)
 	}
