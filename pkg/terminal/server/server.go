@@ -470,30 +470,39 @@ func (s *Server) sessions() map[*hubauth.Session]bool {
 	return all
 }
 
-// report tells the hub that the session is in use, if anything was typed or
-// printed since the last time.
+// report tells the hub when the session was last used, if anything was typed or
+// printed since it was last told. It looks more often than it tells: the hub
+// counts a session's idle time from there.
 func (s *Server) report(ctx context.Context) {
 	if s.Shells == nil {
 		return
 	}
 	tick := time.NewTicker(s.CheckEvery)
 	defer tick.Stop()
-	var reported uint64
+	look := time.NewTicker(max(s.CheckEvery/12, time.Millisecond))
+	defer look.Stop()
+	var seen, reported uint64
+	var at time.Time
 	for {
+		due := false
 		select {
+		case <-look.C:
 		case <-tick.C:
+			due = true
 		case <-ctx.Done():
 			return
 		}
-		traffic := s.Shells.Traffic() + s.apps.requests.Load()
-		if traffic == reported {
+		if traffic := s.Shells.Traffic() + s.apps.requests.Load(); traffic != seen {
+			seen, at = traffic, time.Now()
+			s.use.mark()
+		}
+		if !due || seen == reported {
 			continue
 		}
-		if err := s.hub.ReportActivity(ctx, time.Now()); err != nil {
+		if err := s.hub.ReportActivity(ctx, at); err != nil {
 			s.Logf("report activity: %v", err)
 			continue
 		}
-		reported = traffic
-		s.use.mark()
+		reported = seen
 	}
 }
