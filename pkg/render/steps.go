@@ -290,7 +290,7 @@ func useSubdomains(w *rendering) error {
 	}
 	rules, _, err := unstructured.NestedSlice(ingress.Object, "spec", "rules")
 	if err != nil {
-		return fmt.Errorf("Ingress %s: %w", ingress.GetName(), err)
+		return fmt.Errorf("ingress %s: %w", ingress.GetName(), err)
 	}
 	for _, r := range rules {
 		if rule, ok := runtime.DeepCopyJSONValue(r).(map[string]any); ok {
