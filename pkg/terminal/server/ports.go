@@ -164,6 +164,10 @@ func (a *apps) serve(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	pace := s.paced(w)
 	defer pace.done()
+	// Else the server reads what is left of the request, and closes it, before the
+	// answer begins; who still reads it for the app fails then, and with it the
+	// app's answer is cut off.
+	_ = pace.control.EnableFullDuplex()
 	r = r.WithContext(ctx)
 	if r.Body != http.NoBody {
 		r.Body = struct {
