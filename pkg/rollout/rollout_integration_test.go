@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -164,12 +165,14 @@ func TestWaitTellsWhatGoesOn(t *testing.T) {
 		}
 	}
 
-	snapshot, err := rollout.Status(ctx, clients(c.Trainer), target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !snapshot.Ready {
-		t.Errorf("status: %+v", snapshot)
+	// A status is read anew, and the pod that was ready may not be counted yet.
+	var snapshot rollout.Snapshot
+	if err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		var err error
+		snapshot, err = rollout.Status(ctx, clients(c.Trainer), target)
+		return snapshot.Ready, err
+	}); err != nil {
+		t.Errorf("status: %v: %+v", err, snapshot)
 	}
 	hub := snapshot.Parts[slices.IndexFunc(snapshot.Parts, func(p rollout.Part) bool { return p.Name == "hub" })]
 	if hub.Image != "hub:1" || hub.ReadyReplicas != 1 || hub.Replicas != 1 || hub.State != rollout.Ready || hub.Created.IsZero() {
