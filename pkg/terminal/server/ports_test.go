@@ -687,16 +687,18 @@ func TestAppThatIsNotThere(t *testing.T) {
 		t.Errorf("part: %d %v", part.status, part.header)
 	}
 	// An app that listens on IPv6 alone is found as well.
-	l6, err := config.Listen(t.Context(), "tcp6", fmt.Sprintf("[::1]:%d", port))
-	if err != nil {
-		t.Skip("no IPv6 here")
-	}
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "six") })}
-	go func() { _ = s.Serve(l6) }()
-	defer s.Close()
-	if answer := b.do(http.MethodGet, webBase, html); answer.body != "six" {
-		t.Errorf("over IPv6: %d %s", answer.status, answer.body)
-	}
+	t.Run("on IPv6 alone", func(t *testing.T) {
+		l6, err := config.Listen(t.Context(), "tcp6", fmt.Sprintf("[::1]:%d", port))
+		if err != nil {
+			t.Skip("no IPv6 here")
+		}
+		s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "six") })}
+		go func() { _ = s.Serve(l6) }()
+		defer s.Close()
+		if answer := b.do(http.MethodGet, webBase, html); answer.body != "six" {
+			t.Errorf("over IPv6: %d %s", answer.status, answer.body)
+		}
+	})
 }
 
 func TestAppThatNeverAnswers(t *testing.T) {
