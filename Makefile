@@ -47,9 +47,10 @@ build: ## Build the programs into bin/
 	bin/workshopctl completion oc > bin/oc_complete-workshop
 	chmod +x bin/kubectl_complete-workshop bin/oc_complete-workshop
 
+# dpkg-query fails if it has never heard of one of them, as on a fresh machine.
 .PHONY: packages
 packages: # Install the Debian packages that the sandbox and the tests need
-	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES_SANDBOX) $(PACKAGES_TEST) 2>/dev/null | awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(PACKAGES_SANDBOX) $(PACKAGES_TEST) | sort)); \
+	@missing=$$({ dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES_SANDBOX) $(PACKAGES_TEST) 2>/dev/null || true; } | awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(PACKAGES_SANDBOX) $(PACKAGES_TEST) | sort)); \
 	if [ -n "$$missing" ]; then \
 	  [ "$$(id -u)" = 0 ] || { echo "These Debian packages are missing: "$$missing". Run as root, or: sudo apt-get install --no-install-recommends "$$missing >&2; exit 1; }; \
 	  echo "Installing "$$missing; \
