@@ -324,6 +324,8 @@ else:
 # A click on "delete user" must not cost an attendee's files. What nobody can
 # come back to may go with its user.
 s.delete_pvc = anonymous
+if anonymous or env["STORAGE_SIZE"] in ("", "0"):
+    s.environment["WORKSHOP_FILES"] = "lost"  # as the page has to say
 s.volumes = [home_volume, tools_volume]
 s.volume_mounts = [{"name": "home", "mountPath": home}, tools_mount]
 s.init_containers = [

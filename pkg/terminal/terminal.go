@@ -152,7 +152,7 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	options := server.Options{
 		Files:  server.Files{Root: startup.AppRoot, Limit: uploads},
 		Config: config, Version: version, Workshop: workshopName(os.Getenv), CheckEvery: *every, KeepAlive: *keepAlive, Logf: logf,
-		IdleTimeout: idle,
+		IdleTimeout: idle, FilesLost: os.Getenv("WORKSHOP_FILES") == "lost",
 	}
 	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
 	setup, err := machine.Look(config.User)

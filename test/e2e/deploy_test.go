@@ -187,6 +187,9 @@ func TestAnonymousWithoutIngress(t *testing.T) {
 	}
 	first.prompt()
 	second.prompt()
+	if fate := eval[string](first, `document.querySelector("meta[name=files]").content`); fate != "lost" {
+		t.Errorf("the page says that the files of a session without a volume are %s", fate)
+	}
 	if a, b := eval[string](first, "location.pathname"), eval[string](second, "location.pathname"); a == b {
 		t.Errorf("two browsers share the session %s", a)
 	}

@@ -43,6 +43,8 @@ type Options struct {
 	Patience              Patience
 	// IdleTimeout is after how long without use the hub stops the session; 0: never.
 	IdleTimeout time.Duration
+	// FilesLost says that the session has no volume, or one that goes with it.
+	FilesLost bool
 	Logf        func(format string, args ...any)
 }
 
@@ -270,6 +272,7 @@ func (s *Server) serveTerminal(w http.ResponseWriter, r *http.Request, address s
 	default:
 		page := web.Page{
 			Workshop: s.Workshop, User: session.User().Name, Prefix: s.Config.Prefix, HubHome: s.Config.HubHome, CSRF: session.CSRF(),
+			FilesLost: s.FilesLost,
 		}
 		if s.mayRun(session) {
 			page.Notes = s.Notes.forPage(s.Config.Prefix, session)

@@ -90,6 +90,8 @@ func (s *Site) ServeAsset(w http.ResponseWriter, r *http.Request, relative strin
 // Page is the terminal's page.
 type Page struct {
 	Workshop, User, Prefix, HubHome, CSRF string
+	// FilesLost says that stopping the session loses its files.
+	FilesLost bool
 	// Apps are the names of the attendee's web apps.
 	Apps  []string
 	Notes Notes
@@ -110,8 +112,12 @@ func (s *Site) ServeNotesScript(w http.ResponseWriter, r *http.Request) {
 
 // Page renders the terminal's page.
 func (s *Site) Page(p Page) string {
+	files := "kept"
+	if p.FilesLost {
+		files = "lost"
+	}
 	return fill("page/page.html", "workshop", p.Workshop, "user", p.User, "prefix", p.Prefix, "hub", p.HubHome, "csrf", p.CSRF,
-		"assets", p.Prefix+s.Base(), "apps", strings.Join(p.Apps, " "),
+		"assets", p.Prefix+s.Base(), "apps", strings.Join(p.Apps, " "), "files", files,
 		"notes", p.Notes.Address, "notes-pass", p.Notes.Pass, "notes-origins", strings.Join(p.Notes.Origins, " "))
 }
 

@@ -42,7 +42,7 @@ func TestPagesEscape(t *testing.T) {
 	s := NewSite()
 	const evil = `"><script>alert(1)</script>`
 	for name, page := range map[string]string{
-		"page":   s.Page(Page{evil, evil, evil, evil, evil, []string{evil}, Notes{evil, evil, []string{evil}}}),
+		"page":   s.Page(Page{evil, evil, evil, evil, evil, false, []string{evil}, Notes{evil, evil, []string{evil}}}),
 		"notice": s.Notice(Notice{evil, evil, evil, evil, evil, evil}), "waiting": s.Waiting(Notice{evil, evil, evil, evil, evil, evil}),
 	} {
 		if strings.Contains(page, "<script>alert") {
@@ -50,6 +50,17 @@ func TestPagesEscape(t *testing.T) {
 		}
 		if strings.Contains(page, "{{") {
 			t.Errorf("%s has places that are not filled: %s", name, page)
+		}
+	}
+}
+
+// TestPageTellsTheFilesFate: where a session has no volume that stays, its page
+// doesn't promise one.
+func TestPageTellsTheFilesFate(t *testing.T) {
+	for fate, lost := range map[string]bool{"kept": false, "lost": true} {
+		page := NewSite().Page(Page{FilesLost: lost})
+		if !strings.Contains(page, `<meta name="files" content="`+fate+`">`) {
+			t.Errorf("files %s: %s", fate, page)
 		}
 	}
 }

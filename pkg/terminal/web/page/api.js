@@ -8,6 +8,9 @@ const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?
 export const prefix = meta("prefix");
 export const hubHome = meta("hub");
 
+// filesFate says what becomes of the files when the session is stopped.
+export const filesFate = meta("files") === "lost" ? "Its files are not kept." : "Its files are kept.";
+
 // spawn is where the hub starts this session.
 export const spawn = hubHome.replace(/home$/, "spawn/") + prefix.slice(prefix.indexOf("/user/") + "/user/".length).replace(/\/$/, "");
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The connection to the gateway. The frames are described in pkg/terminal/wire.
-import { at, hubHome, prefix, request, spawn } from "./api.js";
+import { at, filesFate, hubHome, prefix, request, spawn } from "./api.js";
 import { banner, hide } from "./banner.js";
 import { fitting, place, term } from "./terminal.js";
 
@@ -271,7 +271,7 @@ async function lose(code, reason) {
   missed = there ? 0 : missed || Date.now();
   if (missed && (leaving || Date.now() - missed > patience)) {
     tellGone();
-    banner("connection", "This session has stopped. Its files are kept.", { link: { text: "Start it again", href: spawn } });
+    banner("connection", `This session has stopped. ${filesFate}`, { link: { text: "Start it again", href: spawn } });
   } else {
     banner("connection", navigator.onLine ? "Connecting again … What you type is not sent." : "You are offline. What you type is not sent.");
   }

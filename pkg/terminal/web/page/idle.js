@@ -2,7 +2,7 @@
 //
 // The count-down before a session that nobody uses is stopped. The gateway says
 // when to show it; asking would look like use.
-import { request } from "./api.js";
+import { filesFate, request } from "./api.js";
 import { banner, hide } from "./banner.js";
 import { ask, onState } from "./connection.js";
 import { term } from "./terminal.js";
@@ -29,7 +29,7 @@ async function keep() {
 }
 
 function show() {
-  const root = banner("idle", "This session is stopped soon, because nobody uses it. Files are kept.", { buttons: [{ text: "Keep it", action: keep }] });
+  const root = banner("idle", `This session is stopped soon, because nobody uses it. ${filesFate}`, { buttons: [{ text: "Keep it", action: keep }] });
   let clock = root.querySelector("[role=timer]");
   if (!clock) {
     clock = document.createElement("strong");

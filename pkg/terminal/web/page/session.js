@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the menu does with the shell and the session.
-import { element, hubHome, prefix, request, spawn } from "./api.js";
+import { element, filesFate, hubHome, prefix, request, spawn } from "./api.js";
 import { banner, hide } from "./banner.js";
 import { ask, change, current, finish } from "./connection.js";
 import { confirm } from "./dialog.js";
@@ -13,7 +13,7 @@ async function restart() {
 }
 
 async function stop() {
-  if (!await confirm({ title: "Stop this session?", text: "All programs in it end. Files are kept, and you can start it again.", yes: "Stop" })) return;
+  if (!await confirm({ title: "Stop this session?", text: `All programs in it end. ${filesFate} You can start it again.`, yes: "Stop" })) return;
   hide("stop");
   try {
     const answer = await request("stop", { method: "POST" });
@@ -33,7 +33,7 @@ async function stop() {
     running = !await ended();
   }
   title.textContent = running ? "Your session still runs" : "Your session is stopped";
-  text.textContent = running ? "The hub has not stopped it." : "Its files are kept.";
+  text.textContent = running ? "The hub has not stopped it." : filesFate;
   const next = link(running ? "Back to the terminal" : "Start it again", running ? prefix : spawn);
   next.className = "strong";
   const links = document.createElement("p");
