@@ -39,7 +39,13 @@ type builder struct {
 	lock *os.File
 	tmp  string // emptied when a builder starts and when it ends
 	ca   string // bundle of certificates that the host trusts, or ""
+	// made are directories of the host that weren't there before buildah.
+	made []string
 }
+
+// blobCache is where buildah remembers, as root, which blobs it has seen. No
+// setting moves it (github.com/containers/image, pkg/blobinfocache).
+const blobCache = "/var/lib/containers/cache"
 
 // newBuilder waits for the lock and clears away what a killed builder left.
 func newBuilder(ctx context.Context, opts Options) (*builder, error) {
@@ -62,7 +68,7 @@ func newBuilder(ctx context.Context, opts Options) (*builder, error) {
 		return nil, err
 	}
 	if err := b.setUp(ctx); err != nil {
-		b.lock.Close()
+		b.close()
 		return nil, err
 	}
 	return b, nil
@@ -75,12 +81,17 @@ func (b *builder) setUp(ctx context.Context) error {
 	if err := b.configure(); err != nil {
 		return err
 	}
+	for _, dir := range []string{blobCache, filepath.Dir(blobCache)} {
+		if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+			b.made = append(b.made, dir)
+		}
+	}
 	// A killed build leaves its working containers in the storage.
 	return b.run(ctx, "clean-up", "buildah", "rm", "--all")
 }
 
 func (b *builder) close() {
-	if err := b.clean(); err != nil {
+	if err := errors.Join(b.clean(), b.restore()); err != nil {
 		b.opts.Log("clean up after building images: %v", err)
 	}
 	b.lock.Close()
@@ -95,12 +106,31 @@ func (b *builder) clean() error {
 	return os.Mkdir(b.tmp, 0o755)
 }
 
-// configure writes the settings of containers/storage and containers/image, so
-// that the host's own don't matter.
+// restore removes what buildah has made outside of the cache, and leaves what
+// others keep there.
+func (b *builder) restore() error {
+	if len(b.made) == 0 || b.made[0] != blobCache {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(blobCache, "blob-info-cache-*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range append(files, b.made...) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure writes the settings of buildah, containers/storage and
+// containers/image, so that the host's own don't matter.
 func (b *builder) configure() error {
 	files := map[string]string{
 		"storage.conf": fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n",
 			filepath.Join(b.opts.CacheDir, "buildah", "storage"), filepath.Join(b.tmp, "run")),
+		"containers.conf": fmt.Sprintf("[network]\nnetwork_config_dir = %q\n", filepath.Join(b.tmp, "net.d")),
 		"registries.conf": "unqualified-search-registries = []\n",
 		"policy.json":     `{"default": [{"type": "insecureAcceptAnything"}]}` + "\n",
 	}
@@ -245,6 +275,7 @@ func (b *builder) run(ctx context.Context, image, tool string, args ...string) e
 	out := &tail{to: log}
 	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", tool}, args...)...)
 	cmd.Env = append(os.Environ(),
+		"CONTAINERS_CONF="+filepath.Join(b.opts.CacheDir, "buildah", "containers.conf"),
 		"CONTAINERS_STORAGE_CONF="+filepath.Join(b.opts.CacheDir, "buildah", "storage.conf"),
 		"CONTAINERS_REGISTRIES_CONF="+filepath.Join(b.opts.CacheDir, "buildah", "registries.conf"),
 		"TMPDIR="+b.tmp, "LC_ALL=C.UTF-8")
