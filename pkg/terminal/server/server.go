@@ -45,7 +45,7 @@ type Options struct {
 	IdleTimeout time.Duration
 	// FilesLost says that the session has no volume, or one that goes with it.
 	FilesLost bool
-	Logf        func(format string, args ...any)
+	Logf      func(format string, args ...any)
 }
 
 // Server is the gateway's web server.
