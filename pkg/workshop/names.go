@@ -107,6 +107,10 @@ const ImageStreamTagAnnotation = "workshopctl.io/image-stream-tag"
 // (set by KubeSpawner).
 const UsernameAnnotation = "hub.jupyter.org/username"
 
+// KeepUntilAnnotation on a session's pod says how long the session is kept,
+// whoever uses it or not (RFC 3339, UTC). What isn't a time means nothing.
+const KeepUntilAnnotation = "workshopctl.io/keep-until"
+
 // Keys of the Secret Names.HubPart.
 const (
 	SecretProxyToken    = "CONFIGPROXY_AUTH_TOKEN" // #nosec G101 -- a key's name
