@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -63,23 +64,31 @@ func (f *Factory) CompleteWorkshops(cmd *cobra.Command, args []string, _ string)
 	})
 }
 
-// CompleteUsers completes the attendees who have a session.
-func (f *Factory) CompleteUsers(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// CompleteUser completes an attendee who has a session, for a command that
+// takes one.
+func (f *Factory) CompleteUser(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return f.CompleteUsers(cmd, args, word)
+}
+
+// CompleteUsers completes the attendees who have a session and are not among
+// the arguments yet. A class is large, and only the names are read of it.
+func (f *Factory) CompleteUsers(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return f.complete(cmd, func(ctx context.Context, c *Cluster) ([]string, error) {
 		selector := map[string]string{workshop.LabelComponent: string(workshop.ComponentSession)}
 		if name, err := cmd.Flags().GetString(workshopFlag); err == nil && name != "" {
 			selector[workshop.LabelApp] = name
 		}
-		pods, err := c.Kubernetes.CoreV1().Pods(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.FormatLabels(selector)})
+		pods, err := c.Metadata.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(c.Namespace).
+			List(ctx, metav1.ListOptions{LabelSelector: labels.FormatLabels(selector)})
 		if err != nil {
 			return nil, err
 		}
 		var users []string
 		for _, p := range pods.Items {
-			if user := p.Annotations[workshop.UsernameAnnotation]; user != "" {
+			if user := p.Annotations[workshop.UsernameAnnotation]; user != "" && !slices.Contains(args, user) {
 				users = append(users, user)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -194,6 +195,8 @@ type Cluster struct {
 	Config     *rest.Config
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
+	// Metadata reads names, labels and annotations of objects alone.
+	Metadata metadata.Interface
 
 	apps   appsclient.AppsV1Interface
 	routes routeclient.RouteV1Interface
@@ -227,6 +230,10 @@ func (f *Factory) Cluster() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	meta, err := metadata.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
 	apps, err := appsclient.NewForConfigAndClient(config, client)
 	if err != nil {
 		return nil, err
@@ -235,7 +242,7 @@ func (f *Factory) Cluster() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{Namespace: namespace, Config: config, Kubernetes: kube, Dynamic: dyn, apps: apps, routes: routes}, nil
+	return &Cluster{Namespace: namespace, Config: config, Kubernetes: kube, Dynamic: dyn, Metadata: meta, apps: apps, routes: routes}, nil
 }
 
 // As returns a client that has a token in place of the person's credentials.

@@ -61,7 +61,7 @@ which the roles edit and admin have. It doesn't go through the hub.`,
   # Wait until a command has worked for them
   workshopctl sessions attach jane | grep -m1 'BUILD SUCCESS'`,
 		Args:              factory.Args("USER"),
-		ValidArgsFunction: f.CompleteUsers,
+		ValidArgsFunction: f.CompleteUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.User = args[0]
 			return do(cmd, args)

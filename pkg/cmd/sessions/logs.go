@@ -7,15 +7,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
-	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/explain"
 	"github.com/workshopctl/workshopctl/pkg/session"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
@@ -47,7 +46,7 @@ start scripts wrote. What an attendee types and sees is not in it.`,
   # Filling the volume
   workshopctl sessions logs jane --container seed`,
 		Args:              factory.Args("USER"),
-		ValidArgsFunction: f.CompleteUsers,
+		ValidArgsFunction: f.CompleteUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.User = args[0]
 			return do(cmd, args)
@@ -107,30 +106,16 @@ func find(ctx context.Context, c *factory.Cluster, n workshop.Names, user string
 	if err != nil {
 		return nil, err
 	}
-	var users []string
-	var exact, alike []*corev1.Pod
+	of := map[string][]*corev1.Pod{}
 	for i := range pods.Items {
-		p := &pods.Items[i]
-		name := p.Annotations[workshop.UsernameAnnotation]
-		switch {
-		case name == user:
-			exact = append(exact, p)
-		case factory.SameUser(name, user):
-			alike = append(alike, p)
-		}
-		users = append(users, name)
+		name := pods.Items[i].Annotations[workshop.UsernameAnnotation]
+		of[name] = append(of[name], &pods.Items[i])
 	}
-	if p := current(exact); p != nil {
-		return p, nil
+	name, err := resolveOne(user, slices.Sorted(maps.Keys(of)), noSession(n))
+	if err != nil {
+		return nil, err
 	}
-	if names := userNames(alike); len(names) > 1 {
-		return nil, fault.Usage("%s could be any of %s; write the name as it is", user, strings.Join(names, ", "))
-	}
-	if p := current(alike); p != nil {
-		return p, nil
-	}
-	return nil, fault.Hint(fmt.Errorf("%s has no session in workshop %s%s", user, n, factory.DidYouMean(user, users)),
-		"`workshopctl sessions list` shows who has one.")
+	return current(of[name]), nil
 }
 
 // current is the pod of a session that isn't about to go, if there is one: a
@@ -143,14 +128,4 @@ func current(pods []*corev1.Pod) *corev1.Pod {
 		}
 	}
 	return found
-}
-
-// userNames are the users of pods, each once.
-func userNames(pods []*corev1.Pod) []string {
-	var names []string
-	for _, p := range pods {
-		names = append(names, p.Annotations[workshop.UsernameAnnotation])
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
