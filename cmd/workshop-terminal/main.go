@@ -16,11 +16,10 @@ var version = "dev" // set by the build
 
 func main() {
 	err := terminal.Run(context.Background(), os.Args[1:], version, os.Stdin, os.Stdout, os.Stderr)
-	switch {
-	case errors.Is(err, terminal.ErrUsage):
-		os.Exit(2)
-	case err != nil:
+	if err != nil && !errors.Is(err, terminal.ErrUsage) {
 		fmt.Fprintln(os.Stderr, "workshop-terminal:", err)
-		os.Exit(1)
+	}
+	if code := terminal.ExitCode(err); code != 0 {
+		os.Exit(code)
 	}
 }

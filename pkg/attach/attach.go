@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package attach joins the shell of a session's attendee from outside: by
-// running the gateway's own program beside it, through the API server, as
-// `kubectl exec` does. Whoever may exec into the session's pod may join, and
-// nobody else.
+// running the gateway's own program beside it (package inside).
 package attach
 
 import (
@@ -16,85 +14,46 @@ import (
 	"strings"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/client-go/util/exec"
-	"k8s.io/streaming/pkg/httpstream"
-
-	"github.com/workshopctl/workshopctl/pkg/session"
+	"github.com/workshopctl/workshopctl/pkg/inside"
 )
 
-// gateway is the program in a session's container.
-const gateway = "/opt/workshopctl/workshop-terminal"
-
-// The ways in which a shell can't be joined.
-var (
-	// ErrOlder: the session's gateway is from before there was a way to join.
-	ErrOlder = errors.New("the session's gateway is of an older version, which can't be joined")
-	// ErrEnded: the session or the shell has ended, or can't be joined; more is
-	// in the error's text.
-	ErrEnded = errors.New("the shell can't be seen any more")
-)
-
-// Size is a terminal's size in characters.
-type Size struct{ Columns, Rows int }
+// ErrEnded says that the session or the shell has ended, or can't be joined; more
+// is in the error's text.
+var ErrEnded = errors.New("the shell can't be seen any more")
 
 // Options of Shell.
 type Options struct {
-	Namespace, Pod string
-	Number         int
-	Write          bool
+	Pod    string
+	Number int
+	Write  bool
 	// In is what is typed; its end ends the connection. It must not be nil.
 	In  io.Reader
 	Out io.Writer
 	// Resized is told the terminal's size, at first before any output comes, as
 	// a rule.
-	Resized func(Size)
+	Resized func(inside.Size)
 }
 
 // Shell joins a shell until In or the shell ends, or the context does.
-func Shell(ctx context.Context, config *rest.Config, client kubernetes.Interface, o Options) error {
-	command := []string{gateway, "attach", "--shell", strconv.Itoa(o.Number)}
+func Shell(ctx context.Context, sessions inside.Sessions, o Options) error {
+	command := []string{"attach", "--shell", strconv.Itoa(o.Number)}
 	if o.Write {
 		command = append(command, "--write")
 	}
-	url := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(o.Namespace).Name(o.Pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: session.Container, Command: command, Stdin: true, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
-	plain, err := remotecommand.NewSPDYExecutor(config, "POST", url)
-	if err != nil {
-		return err
-	}
-	websocket, err := remotecommand.NewWebSocketExecutor(config, "GET", url.String())
-	if err != nil {
-		return err
-	}
-	// New clusters want the streams in a websocket, older ones and some proxies
-	// know only SPDY.
-	executor, err := remotecommand.NewFallbackExecutor(websocket, plain, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	})
-	if err != nil {
-		return err
-	}
 	events := &events{resized: o.Resized}
-	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: o.In, Stdout: o.Out, Stderr: events})
+	err := sessions.RunGateway(ctx, o.Pod, inside.Program{Args: command, In: o.In, Out: o.Out, ErrOut: events})
 	return explained(err, events.said())
 }
 
 // explained says what an exec's end means.
 func explained(err error, said string) error {
-	var status exec.ExitError
+	var exit *inside.ExitError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &status) && status.ExitStatus() == 2, // its usage
-		strings.Contains(err.Error(), gateway) && strings.Contains(err.Error(), "no such file"),
-		strings.Contains(said, "no gateway that can be joined"):
-		return ErrOlder
-	case errors.As(err, &status):
+	case strings.Contains(said, "no gateway that can be joined"):
+		return inside.ErrOlder
+	case errors.As(err, &exit):
 		if said = strings.TrimPrefix(said, "workshop-terminal: "); said == "" {
 			return ErrEnded
 		}
@@ -106,7 +65,7 @@ func explained(err error, said string) error {
 // events takes what the gateway says beside the output: lines of JSON, and the
 // text of errors.
 type events struct {
-	resized func(Size)
+	resized func(inside.Size)
 
 	mu   sync.Mutex
 	line []byte
@@ -143,7 +102,7 @@ func (e *events) take(line []byte) {
 		return
 	}
 	if event.Size != nil && e.resized != nil {
-		e.resized(Size{int(event.Size.Columns), int(event.Size.Rows)})
+		e.resized(inside.Size{Columns: int(event.Size.Columns), Rows: int(event.Size.Rows)})
 	}
 }
 

@@ -42,6 +42,8 @@ Usage:
   workshop-terminal serve           let the attendee in, and show a terminal
   workshop-terminal attach [--shell N] [--write]
                                     show the attendee's shell here, too; ends with its input
+  workshop-terminal shell [--term T [--true-colour]] [-- COMMAND [ARG...]]
+                                    run a shell beside the attendee's, or a command, with its environment
   workshop-terminal version         print the version
 `
 
@@ -63,6 +65,8 @@ func Run(ctx context.Context, args []string, version string, stdin io.Reader, st
 		})
 	case name == "attach":
 		return attach(ctx, rest, stdin, stdout, stderr)
+	case name == "shell":
+		return beside(rest, stderr)
 	case name == "serve":
 		return serve(ctx, rest, version, stdout, stderr)
 	case name == "version" && len(rest) == 0:
@@ -92,6 +96,48 @@ func attach(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	})
 }
 
+// beside becomes a shell, or a command, as the attendee has it. The hub's
+// variables go no further.
+func beside(args []string, stderr io.Writer) error {
+	flags := flag.NewFlagSet("shell", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	term := flags.String("term", "", "kind of the terminal; the page's without it")
+	trueColour := flags.Bool("true-colour", false, "that terminal has 16 million colours")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return ErrUsage
+	}
+	hide()
+	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
+	setup, err := machine.Look(os.Getenv("JUPYTERHUB_USER"))
+	if err != nil && !errors.Is(err, startup.ErrNoShell) { // a command needs none
+		return err
+	}
+	// The gateway has told of what goes wrong here.
+	_ = machine.Trust(&setup)
+	return machine.Seen(setup, *term, *trueColour).Become(flags.Args())
+}
+
+// hide keeps other programs of the same user from this one's environment, which
+// holds the server's token. Where that isn't possible they can read it, and it
+// opens no more than this session.
+func hide() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+
+// ExitCode is the program's, for what Run returned.
+func ExitCode(err error) int {
+	var run *startup.RunError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, ErrUsage):
+		return 2
+	case errors.As(err, &run):
+		return run.Code
+	}
+	return 1
+}
+
 func serve(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -112,10 +158,7 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	// The environment holds this server's token: other programs of the same user
-	// shall not read it from /proc. Where that isn't possible they can, and it
-	// opens no more than this session.
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	hide()
 	// Volumes and images rely on the group, which all of a pod's programs share.
 	syscall.Umask(0o002)
 

@@ -33,11 +33,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_GATEWAY") == "" {
 		os.Exit(m.Run())
 	}
-	if err := Run(context.Background(), os.Args[1:], "0.0.0", os.Stdin, os.Stdout, os.Stderr); err != nil {
+	err := Run(context.Background(), os.Args[1:], "0.0.0", os.Stdin, os.Stdout, os.Stderr)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
 	}
-	os.Exit(0)
+	os.Exit(ExitCode(err))
 }
 
 // gatewayEnv has a home of its own: what starts with the shell of the person who

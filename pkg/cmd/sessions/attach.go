@@ -15,13 +15,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/workshopctl/workshopctl/pkg/attach"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/explain"
+	"github.com/workshopctl/workshopctl/pkg/inside"
 	"github.com/workshopctl/workshopctl/pkg/session"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
@@ -101,10 +101,10 @@ func Attach(ctx context.Context, f *factory.Factory, o *AttachOptions) error {
 	user := pod.Annotations[workshop.UsernameAnnotation]
 	in, leave := io.Pipe() // ends when the person leaves
 	defer func() { _ = leave.Close() }()
-	options := attach.Options{Namespace: c.Namespace, Pod: pod.Name, Number: o.Shell, Write: o.Write, In: in}
+	options := attach.Options{Pod: pod.Name, Number: o.Shell, Write: o.Write, In: in}
 	if !interactive {
 		options.Out = attach.NewFilter(f.Out)
-		return o.explained(f, c.Namespace, user, attach.Shell(ctx, c.Config, c.Kubernetes, options))
+		return o.explained(f, c.Namespace, user, attach.Shell(ctx, within(c), options))
 	}
 	s := &screen{f: f, user: user, write: o.Write, shell: o.Shell, out: attach.NewFilter(f.Out)}
 	restore, err := s.raw()
@@ -121,7 +121,7 @@ func Attach(ctx context.Context, f *factory.Factory, o *AttachOptions) error {
 		time.AfterFunc(leaveTime, cancel)
 	}()
 	go s.watchSize(ctx)
-	err = attach.Shell(ctx, c.Config, c.Kubernetes, options)
+	err = attach.Shell(ctx, within(c), options)
 	restore()
 	if s.left() && (err == nil || errors.Is(err, context.Canceled)) {
 		f.Say("You have left; the shell of %s goes on.", user)
@@ -153,14 +153,8 @@ func (o *AttachOptions) explained(f *factory.Factory, namespace, user string, er
 		return &fault.Error{Code: fault.Failed, Err: fmt.Errorf("the session of %s has ended", user)}
 	case errors.Is(err, context.Canceled):
 		return err
-	case apierrors.IsForbidden(err):
-		return fault.Hint(fmt.Errorf("attach to %s: %w", user, err),
-			fmt.Sprintf("It needs the verbs create and get of pods/exec in namespace %s, which the roles edit and admin have. Ask its owner.", namespace))
-	case errors.Is(err, attach.ErrOlder):
-		return fault.Hint(fmt.Errorf("attach to %s: %w", user, err),
-			fmt.Sprintf("It gets the current one when it is stopped and started again, by its owner or on the hub's admin page. `workshopctl deploy%s` updates the workshop itself.", f.Where()))
 	}
-	return fmt.Errorf("attach to %s: %w", user, err)
+	return refused(f, namespace, fmt.Errorf("attach to %s: %w", user, err))
 }
 
 // screen is the trainer's terminal while it shows an attendee's.
@@ -172,7 +166,7 @@ type screen struct {
 	out   io.Writer
 
 	mu    sync.Mutex
-	size  attach.Size // of the attendee's terminal
+	size  inside.Size // of the attendee's terminal
 	title string      // of the window, as it is now
 	begun bool
 	early []byte // output that came before the size
@@ -262,7 +256,7 @@ func (s *screen) Write(p []byte) (int, error) {
 const maxEarly = 4 << 20
 
 // resized is told the size of the attendee's terminal.
-func (s *screen) resized(size attach.Size) {
+func (s *screen) resized(size inside.Size) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size = size

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sessions is the command `sessions` with list, logs and attach.
+// Package sessions is the command `sessions` with the verbs below it, one file each.
 package sessions
 
 import (
@@ -14,6 +14,7 @@ type Runs struct {
 	List   factory.Run[*ListOptions]
 	Logs   factory.Run[*LogsOptions]
 	Attach factory.Run[*AttachOptions]
+	Shell  factory.Run[*ShellOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.
@@ -25,9 +26,10 @@ func NewCommand(f *factory.Factory, runs Runs) *cobra.Command {
 		Long:    "Shows who has a session, what a session says, and what its attendee sees.",
 		Example: `  workshopctl sessions list
   workshopctl sessions logs jane
-  workshopctl sessions attach jane`,
+  workshopctl sessions attach jane
+  workshopctl sessions shell jane`,
 	}
 	factory.Group(cmd)
-	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach))
+	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell))
 	return cmd
 }
