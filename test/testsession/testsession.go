@@ -342,13 +342,11 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request, pod string) {
 	s.now++
 	s.most = max(s.most, s.now)
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.now--
-		s.mu.Unlock()
-	}()
 	k := &streams{conn: conn}
 	status := k.run(r.Context(), one, r.URL.Query()["command"], r.URL.Query().Get("tty") == "true", r.URL.Query().Get("stdin") == "true")
+	s.mu.Lock()
+	s.now--
+	s.mu.Unlock()
 	status.Kind, status.APIVersion = "Status", "v1"
 	body, _ := json.Marshal(status)
 	_, _ = k.to(errorChannel).Write(body)

@@ -15,6 +15,7 @@ type Runs struct {
 	Logs   factory.Run[*LogsOptions]
 	Attach factory.Run[*AttachOptions]
 	Shell  factory.Run[*ShellOptions]
+	Exec   factory.Run[*ExecOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.
@@ -30,6 +31,6 @@ func NewCommand(f *factory.Factory, runs Runs) *cobra.Command {
   workshopctl sessions shell jane`,
 	}
 	factory.Group(cmd)
-	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell))
+	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell), newExec(f, runs.Exec))
 	return cmd
 }

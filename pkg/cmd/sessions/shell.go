@@ -52,7 +52,7 @@ which the roles edit and admin have. It doesn't go through the hub.`,
 		Example: `  workshopctl sessions shell jane
   workshopctl sessions rsh jane -- vi README.md`,
 		Args:              commandArgs("USER"),
-		ValidArgsFunction: f.CompleteUsers,
+		ValidArgsFunction: f.CompleteUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, command := splitArgs(cmd, args)
 			o.User, o.Command = names[0], command
@@ -93,7 +93,7 @@ func splitArgs(cmd *cobra.Command, args []string) (names, command []string) {
 // Shell opens a shell of the trainer's in a session.
 func Shell(ctx context.Context, f *factory.Factory, o *ShellOptions) error {
 	if !progress.IsTerminal(f.In) || !progress.IsTerminal(f.Out) {
-		return fault.Usage("sessions shell needs a terminal for input and output")
+		return fault.Usage("sessions shell needs a terminal for input and output; `%s sessions exec %s -- COMMAND` runs a command without one", f.Name, o.User)
 	}
 	c, r, err := o.Load(ctx, f)
 	if err != nil {
