@@ -188,14 +188,14 @@ func serve(ctx context.Context, args []string, version string, stdout, stderr io
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	idle, err := idleTimeout(os.Getenv)
+	life, err := lifeOf(os.Getenv)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	options := server.Options{
 		Files:  server.Files{Root: startup.AppRoot, Limit: uploads},
 		Config: config, Version: version, Workshop: workshopName(os.Getenv), CheckEvery: *every, KeepAlive: *keepAlive, Logf: logf,
-		IdleTimeout: idle, FilesLost: os.Getenv("WORKSHOP_FILES") == "lost",
+		Life: life, FilesLost: os.Getenv("WORKSHOP_FILES") == "lost",
 	}
 	machine := startup.Machine{Environ: os.Environ(), UID: os.Getuid()}
 	setup, err := machine.Look(config.User)
@@ -356,10 +356,42 @@ func uploadLimit(getenv func(string) string) (int64, error) {
 	return bytes, nil
 }
 
-// idleTimeout is after how long without use the hub stops the session; 0: never,
-// or nobody has said.
-func idleTimeout(getenv func(string) string) (time.Duration, error) {
-	const name = "WORKSHOP_IDLE_TIMEOUT"
+// lifeOf is how long the session lives, as far as the hub has said.
+func lifeOf(getenv func(string) string) (life server.Life, err error) {
+	if life.IdleTimeout, err = seconds(getenv, "WORKSHOP_IDLE_TIMEOUT"); err != nil {
+		return life, err
+	}
+	if life.MaxAge, err = seconds(getenv, "WORKSHOP_MAX_AGE"); err != nil {
+		return life, err
+	}
+	if life.MaxAge > 0 {
+		const name = "WORKSHOP_STARTED"
+		if life.Started, err = time.Parse(time.RFC3339, getenv(name)); err != nil {
+			return life, fmt.Errorf("%s is %q; it must be a time like %s", name, getenv(name), time.RFC3339)
+		}
+	}
+	if file := getenv("WORKSHOP_KEEP_UNTIL_FILE"); file != "" {
+		life.Kept = func() time.Time { return keptUntil(file) }
+	}
+	return life, nil
+}
+
+// keptUntil reads the pod's annotation, which Kubernetes writes into a file. What
+// is no time means nothing, as it does to the hub.
+func keptUntil(file string) time.Time {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, strings.TrimSpace(string(content)))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// seconds is a time that a variable has; 0 where it has none.
+func seconds(getenv func(string) string, name string) (time.Duration, error) {
 	text := getenv(name)
 	if text == "" {
 		return 0, nil

@@ -41,8 +41,8 @@ type Options struct {
 	// a frame at least.
 	CheckEvery, KeepAlive time.Duration
 	Patience              Patience
-	// IdleTimeout is after how long without use the hub stops the session; 0: never.
-	IdleTimeout time.Duration
+	// Life is how long the session lives.
+	Life Life
 	// FilesLost says that the session has no volume, or one that goes with it.
 	FilesLost bool
 	Logf      func(format string, args ...any)
@@ -81,7 +81,7 @@ func New(o Options) (*Server, error) {
 	o.Patience = o.Patience.orDefault()
 	s := &Server{
 		Options: o, hub: hubauth.NewHub(o.Config), site: web.NewSite(), prefix: prefix,
-		recheck: make(chan struct{}, 1), use: newUse(o.IdleTimeout), sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
+		recheck: make(chan struct{}, 1), use: newUse(o.Life), sockets: map[*socket]bool{}, transfers: make(chan struct{}, maxTransfers),
 	}
 	s.gate = hubauth.NewGate(o.Config, s.hub, s.loginEnded)
 	s.apps = newApps(s, o.AppAnswerTime)
@@ -105,7 +105,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	go func() { failed <- h.Serve(limit(l, maxConnections)) }()
 	go s.watch(ctx)
 	go s.report(ctx)
-	go s.use.watch(ctx, s.tellStopsIn)
+	go s.use.watch(ctx, s.tellEnd)
 	select {
 	case err := <-failed:
 		return err

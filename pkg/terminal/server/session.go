@@ -13,22 +13,95 @@ import (
 	"time"
 
 	"github.com/workshopctl/workshopctl/pkg/terminal/hubauth"
+	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
 )
+
+// Life is how long a session lives.
+type Life struct {
+	// IdleTimeout is after how long without use the hub stops it; 0: never.
+	IdleTimeout time.Duration
+	// MaxAge after Started it does so in any case; 0: never.
+	MaxAge  time.Duration
+	Started time.Time
+	// Kept is the time until which it does neither, zero if there is none. It may
+	// change at any time, and be nil.
+	Kept func() time.Time
+}
+
+// end of a session, as far as it can be told.
+type end struct {
+	at  time.Time // zero: there is none
+	why string
+	// first is when it would be if it weren't kept until at.
+	first time.Time
+	kept  bool
+}
+
+func (l Life) end(used, kept time.Time) (e end) {
+	if l.IdleTimeout > 0 {
+		e = end{at: used.Add(l.IdleTimeout), why: wire.EndIdle}
+	}
+	if oldest := l.Started.Add(l.MaxAge); l.MaxAge > 0 && (e.at.IsZero() || oldest.Before(e.at)) {
+		e = end{at: oldest, why: wire.EndMaxAge}
+	}
+	e.first = e.at
+	if !e.at.IsZero() && kept.After(e.at) {
+		e.at, e.kept = kept, true
+	}
+	return e
+}
+
+// warning is how long before its end that is told: five minutes, or less where
+// sessions don't live for long.
+func (l Life) warning(why string) time.Duration {
+	if why == wire.EndMaxAge {
+		return min(5*time.Minute, l.MaxAge/4)
+	}
+	return min(5*time.Minute, l.IdleTimeout/4)
+}
+
+// news are what a page should say of the end, and when that changes if nothing
+// happens until then; zero: it won't.
+func (l Life) news(now, used, kept time.Time) (news wire.End, next time.Time) {
+	e := l.end(used, kept)
+	if e.at.IsZero() {
+		return news, next
+	}
+	if e.kept {
+		news.KeptUntil = kept.Unix()
+	}
+	warning := l.warning(e.why)
+	if left := e.at.Sub(now); left <= warning {
+		// At least one, since 0 says that there is no end near.
+		news.StopsIn, news.Why = max(1, int(math.Ceil(left.Seconds()))), e.why
+		// Of no help if it ended soon all the same.
+		later := l.end(now, kept)
+		news.UseHelps = later.at.Sub(now) > l.warning(later.why)
+		return news, next
+	}
+	next = e.at.Add(-warning)
+	if soon := e.first.Add(-warning); e.kept && now.Before(soon) {
+		// Nobody needs to know yet.
+		return wire.End{}, soon
+	}
+	return news, next
+}
 
 // use knows when the session was last used, as far as it is seen from here, and
 // so when the hub will stop it. What isn't seen from here (the hub's own pages)
 // can only make it later. The page must not ask: asking is use.
 type use struct {
-	timeout time.Duration
+	life Life
 
 	mu      sync.Mutex
 	last    time.Time
-	warned  bool
+	told    wire.End
+	at      time.Time     // the end that was told
 	resumed chan struct{} // has a token when it is used after a warning
 }
 
-func newUse(timeout time.Duration) *use {
-	return &use{timeout: timeout, last: time.Now(), resumed: make(chan struct{}, 1)}
+func newUse(life Life) *use {
+	return &use{life: life, last: time.Now(), resumed: make(chan struct{}, 1)}
 }
 
 // mark records that it is used now.
@@ -36,7 +109,7 @@ func (u *use) mark() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.last = time.Now()
-	if u.warned {
+	if u.told != (wire.End{}) {
 		select {
 		case u.resumed <- struct{}{}:
 		default:
@@ -44,59 +117,77 @@ func (u *use) mark() {
 	}
 }
 
-// end is when the session will be stopped if it isn't used; zero: it won't.
-func (u *use) end() time.Time {
-	if u.timeout == 0 {
+func (u *use) kept() time.Time {
+	if u.life.Kept == nil {
 		return time.Time{}
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.last.Add(u.timeout)
+	return u.life.Kept()
 }
 
-// warning is how long before its end that is told: five minutes, or less where
-// sessions don't live for long.
-func (u *use) warning() time.Duration { return min(5*time.Minute, u.timeout/4) }
+// end is when the session will be stopped if it isn't used.
+func (u *use) end() end {
+	kept := u.kept()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.life.end(u.last, kept)
+}
 
-// watch tells how many seconds are left when the end is near, and 0 when it no
-// longer is.
-func (u *use) watch(ctx context.Context, tell func(seconds int)) {
-	if u.timeout == 0 {
+// lookAgain is how often it is looked whether the session is kept.
+const lookAgain = 15 * time.Second
+
+// watch tells what is to be said of the end whenever that changes.
+func (u *use) watch(ctx context.Context, tell func()) {
+	if u.life.IdleTimeout == 0 && u.life.MaxAge == 0 {
 		return
 	}
-	timer := time.NewTimer(u.timeout - u.warning())
-	defer timer.Stop()
 	for {
+		kept, now := u.kept(), time.Now()
+		u.mu.Lock()
+		news, next := u.life.news(now, u.last, kept)
+		at := u.life.end(u.last, kept).at
+		// A page counts down by itself.
+		same := news.StopsIn > 0 == (u.told.StopsIn > 0) && news.Why == u.told.Why && news.UseHelps == u.told.UseHelps && news.KeptUntil == u.told.KeptUntil
+		if same && news.StopsIn > 0 {
+			same = at.Equal(u.at)
+		}
+		u.told, u.at = news, at
+		u.mu.Unlock()
+		if !same {
+			tell()
+		}
+		wait := lookAgain
+		if !next.IsZero() {
+			wait = min(wait, next.Sub(now))
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-u.resumed:
 		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return
-		}
-		left := time.Until(u.end())
-		near := left <= u.warning()
-		u.mu.Lock()
-		changed := near != u.warned
-		u.warned = near
-		u.mu.Unlock()
-		switch {
-		case changed && near:
-			// At least one, since 0 says that there is no end near.
-			tell(max(1, int(math.Ceil(left.Seconds()))))
-		case changed:
-			tell(0)
-		}
-		if !near {
-			timer.Reset(left - u.warning())
 		}
 	}
 }
 
-func (s *Server) tellStopsIn(seconds int) {
+// now is what a page should say of the end.
+func (u *use) now() wire.End {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	news := u.told
+	if news.StopsIn > 0 {
+		news.StopsIn = max(1, int(math.Ceil(time.Until(u.at).Seconds())))
+	}
+	return news
+}
+
+func (s *Server) tellEnd() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k := range s.sockets {
-		k.tellStopsIn(seconds)
+		k.tellEnd(s.use)
 	}
 }
 
@@ -108,14 +199,16 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := struct {
-		User        string     `json:"user"`  // who asks
-		Owner       string     `json:"owner"` // of the session
-		IdleTimeout int        `json:"idleTimeout"`
-		StoppedAt   *time.Time `json:"stoppedAt,omitempty"`
-	}{User: session.User().Name, Owner: s.Config.User, IdleTimeout: int(s.IdleTimeout.Seconds())}
-	if end := s.use.end(); !end.IsZero() {
-		end = end.UTC().Truncate(time.Second)
-		answer.StoppedAt = &end
+		User        string    `json:"user"`  // who asks
+		Owner       string    `json:"owner"` // of the session
+		IdleTimeout int       `json:"idleTimeout"`
+		MaxAge      int       `json:"maxAge,omitempty"`
+		StoppedAt   time.Time `json:"stoppedAt,omitzero"`
+		StoppedWhy  string    `json:"stoppedWhy,omitempty"`
+		Kept        bool      `json:"kept,omitempty"` // until then
+	}{User: session.User().Name, Owner: s.Config.User, IdleTimeout: int(s.Life.IdleTimeout.Seconds()), MaxAge: int(s.Life.MaxAge.Seconds())}
+	if end := s.use.end(); !end.at.IsZero() {
+		answer.StoppedAt, answer.StoppedWhy, answer.Kept = end.at.UTC().Truncate(time.Second), end.why, end.kept
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // the browser may be gone

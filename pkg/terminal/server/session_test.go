@@ -16,7 +16,7 @@ import (
 
 // TestIdle: the page is told that the end is near, and that it no longer is.
 func TestIdle(t *testing.T) {
-	g := newGateway(t, time.Hour, func(o *server.Options) { o.IdleTimeout = 2 * time.Second })
+	g := newGateway(t, time.Hour, func(o *server.Options) { o.Life.IdleTimeout = 2 * time.Second })
 	b := newBrowser(t, g)
 	conn := b.open(owner)
 	near := func(s wire.State) bool { return s.StopsIn > 0 }

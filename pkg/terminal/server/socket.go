@@ -157,6 +157,7 @@ func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Termin
 		}
 	}
 	defer s.Shells.Watch(k.tellShells)()
+	k.tellEnd(s.use) // which may be near by then
 	notify := shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit}
 	var page *shell.Page
 	if k.watches != nil {
@@ -310,7 +311,7 @@ func (k *socket) tellSize(s wire.Size) { k.tell(func() { k.size = &s }) }
 func (k *socket) tellCredit(bytes int) { k.tell(func() { k.credit += bytes }) }
 func (k *socket) tellState(s wire.State) {
 	k.tell(func() {
-		s.Shells, s.StopsIn = k.state.Shells, k.state.StopsIn
+		s.Shells, s.End = k.state.Shells, k.state.End
 		k.state, k.newState = s, true
 	})
 }
@@ -318,8 +319,8 @@ func (k *socket) tellShells(all []wire.Shell) {
 	k.tell(func() { k.state.Shells, k.newState = all, true })
 }
 
-func (k *socket) tellStopsIn(seconds int) {
-	k.tell(func() { k.state.StopsIn, k.newState = seconds, true })
+func (k *socket) tellEnd(u *use) {
+	k.tell(func() { k.state.End, k.newState = u.now(), true })
 }
 
 func (k *socket) tell(change func()) {

@@ -89,8 +89,8 @@ func setDefault(env map[string]string, name, value string) {
 // environ is the image's environment: ours without what is the gateway's own.
 func (m Machine) environ() map[string]string {
 	own := []string{
-		"JPY_API_TOKEN", "WORKSHOP_FILES", "WORKSHOP_IDLE_TIMEOUT", "WORKSHOP_NAME", "WORKSHOP_NOTES_ORIGINS", "WORKSHOP_NOTES_PATH", "WORKSHOP_NOTES_URL",
-		"WORKSHOP_PORTS", "WORKSHOP_SCROLLBACK", "WORKSHOP_UPLOAD_LIMIT",
+		"JPY_API_TOKEN", "WORKSHOP_FILES", "WORKSHOP_IDLE_TIMEOUT", "WORKSHOP_KEEP_UNTIL_FILE", "WORKSHOP_MAX_AGE", "WORKSHOP_NAME", "WORKSHOP_NOTES_ORIGINS", "WORKSHOP_NOTES_PATH", "WORKSHOP_NOTES_URL",
+		"WORKSHOP_PORTS", "WORKSHOP_SCROLLBACK", "WORKSHOP_STARTED", "WORKSHOP_UPLOAD_LIMIT",
 	}
 	env := map[string]string{}
 	for _, e := range m.Environ {

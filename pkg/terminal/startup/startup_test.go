@@ -106,7 +106,7 @@ func TestNoShell(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	m := startup.Machine{Root: root(t, "/bin/bash*", "/home/"), UID: 1, Environ: []string{
 		"PATH=/opt/workshop/bin:/bin", "HOME=/home", "TERM=dumb", "MEM_LIMIT=512", "LANG=de_DE.UTF-8", "PROMPT_COMMAND=. /x",
-		"JUPYTERHUB_API_TOKEN=secret", "JUPYTERHUB_USER=jane", "JPY_API_TOKEN=secret", "WORKSHOP_SCROLLBACK=1048576", "WORKSHOP_FILES=lost", "WORKSHOP_UPLOAD_LIMIT=1", "WORKSHOP_IDLE_TIMEOUT=1", "WORKSHOP_PORTS=web=8080", "broken", "=x"}}
+		"JUPYTERHUB_API_TOKEN=secret", "JUPYTERHUB_USER=jane", "JPY_API_TOKEN=secret", "WORKSHOP_SCROLLBACK=1048576", "WORKSHOP_FILES=lost", "WORKSHOP_UPLOAD_LIMIT=1", "WORKSHOP_IDLE_TIMEOUT=1", "WORKSHOP_KEEP_UNTIL_FILE=/x", "WORKSHOP_MAX_AGE=1", "WORKSHOP_STARTED=1", "WORKSHOP_PORTS=web=8080", "broken", "=x"}}
 	s, err := m.Look("jane")
 	if err != nil {
 		t.Fatal(err)

@@ -131,10 +131,28 @@ type State struct {
 	// machine, Writers those of them who may type there.
 	Watchers int `json:"watchers,omitempty"`
 	Writers  int `json:"writers,omitempty"`
-	// StopsIn is the time in seconds after which the session will be stopped
-	// because nobody uses it, when that is near.
-	StopsIn int `json:"stopsIn,omitempty"`
+	End
 }
+
+// End says when the session ends, if that is near or put off.
+type End struct {
+	// StopsIn is the time in seconds after which the session will be stopped,
+	// when that is near.
+	StopsIn int `json:"stopsIn,omitempty"`
+	// Why it will be: EndIdle or EndMaxAge.
+	Why string `json:"why,omitempty"`
+	// UseHelps says that it won't be if it is used now.
+	UseHelps bool `json:"useHelps,omitempty"`
+	// KeptUntil is the time, in seconds since 1970, until which it is kept, where
+	// it would be stopped earlier.
+	KeptUntil int64 `json:"keptUntil,omitempty"`
+}
+
+// Why a session ends.
+const (
+	EndIdle   = "idle"    // nobody uses it
+	EndMaxAge = "max-age" // it has run for as long as one may
+)
 
 // Event is what `workshop-terminal attach` tells beside the terminal's output,
 // as a line of JSON on its standard error. One with nothing in it says that the

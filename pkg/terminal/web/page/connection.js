@@ -183,7 +183,7 @@ function tell(news) {
 }
 
 // tellGone says that nothing waits any more for what is at its end.
-const tellGone = () => tell({ ...state, stopsIn: 0, watchers: 0, writers: 0 });
+const tellGone = () => tell({ ...state, stopsIn: 0, keptUntil: 0, watchers: 0, writers: 0 });
 
 function welcome(w) {
   if (w.reset) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The count-down before a session that nobody uses is stopped. The gateway says
-// when to show it; asking would look like use.
+// The count-down before a session is stopped: nobody uses it, or it has run for
+// as long as one may. The gateway says when to show it; asking would look like use.
 import { filesFate, request } from "./api.js";
 import { banner, hide } from "./banner.js";
 import { ask, onState } from "./connection.js";
@@ -28,25 +28,62 @@ async function keep() {
   }
 }
 
-function show() {
-  const root = banner("idle", `This session is stopped soon, because nobody uses it. ${filesFate}`, { buttons: [{ text: "Keep it", action: keep }] });
-  let clock = root.querySelector("[role=timer]");
-  if (!clock) {
-    clock = document.createElement("strong");
-    clock.setAttribute("role", "timer"); // not read out at each second
-    clock.setAttribute("aria-live", "off");
-    root.prepend(clock, " ");
-  }
-  clock.textContent = remaining((end - Date.now()) / 1000);
+// clock is a time of day, with the day where that isn't today.
+export function clock(date, now = new Date()) {
+  const time = { hour: "2-digit", minute: "2-digit" };
+  if (date.toDateString() === now.toDateString()) return date.toLocaleTimeString([], time);
+  return date.toLocaleString([], { weekday: "long", ...time });
 }
 
-onState(({ stopsIn = 0 }) => {
+// because says why a session is stopped.
+export function because({ why, keptUntil }) {
+  const kept = keptUntil ? `, and your trainer keeps it only until ${clock(new Date(keptUntil * 1000))}` : "";
+  if (why === "max-age") return `This session is stopped soon, because it has run for as long as sessions may${kept}. ${filesFate}`;
+  return `This session is stopped soon, because nobody uses it${kept}. ${filesFate}`;
+}
+
+function show(news) {
+  const buttons = news.useHelps ? [{ text: "Keep it", action: keep }] : [];
+  const root = banner("idle", because(news), { buttons });
+  let timer = root.querySelector("[role=timer]");
+  if (!timer) {
+    timer = document.createElement("strong");
+    timer.setAttribute("role", "timer"); // not read out at each second
+    timer.setAttribute("aria-live", "off");
+    root.prepend(timer, " ");
+  }
+  timer.textContent = remaining((end - Date.now()) / 1000);
+}
+
+let read = 0; // the time until which it is kept that was read and put away
+
+function tellKept(keptUntil) {
+  if (!keptUntil || keptUntil === read) {
+    hide("kept");
+    return;
+  }
+  const action = () => {
+    read = keptUntil;
+    hide("kept");
+    term.focus();
+  };
+  // A new time has a button of its own.
+  hide("kept");
+  banner("kept", `Your trainer keeps this session until ${clock(new Date(keptUntil * 1000))}, whether it is used or not.`, { buttons: [{ text: "OK", action }] });
+}
+
+let shownUntil = 0;
+
+onState((news) => {
+  const { stopsIn = 0, keptUntil = 0 } = news;
   clearInterval(ticking);
+  const only = stopsIn > 0 ? 0 : keptUntil;
+  if (only !== shownUntil) tellKept(shownUntil = only);
   if (stopsIn <= 0) {
     hide("idle");
     return;
   }
   end = Date.now() + stopsIn * 1000;
-  show();
-  ticking = setInterval(show, 1000);
+  show(news);
+  ticking = setInterval(() => show(news), 1000);
 });
