@@ -42,6 +42,12 @@ var OpenShiftLogin string
 //go:embed page.html
 var HubPage string
 
+// FullPage is what attendees see while the workshop has as many sessions as it
+// may have, a page of the same kind.
+//
+//go:embed 429.html
+var FullPage string
+
 // Images is a map of the default images by part, as YAML.
 //
 //go:embed images.yaml

@@ -16,13 +16,16 @@ import secrets
 import ssl
 import sys
 import tempfile
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.auth import Authenticator
 from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.proxy import ConfigurableHTTPProxy
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 from kubernetes_asyncio.client import ApiException, CustomObjectsApi
+from kubespawner.spawner import KubeSpawner, PodReflector
 from tornado.httpclient import AsyncHTTPClient
 
 c = get_config()  # noqa: F821 (JupyterHub puts it there)
@@ -57,9 +60,12 @@ c.JupyterHub.last_activity_interval = 15
 # A class starts all at once. A limit would send the last ones away with an
 # error; the namespace's quota and the nodes are what there is to share.
 c.JupyterHub.concurrent_spawn_limit = 0
+# How many sessions there may be at once, those that start or stop among them; 0
+# is any number. Who comes when it is full gets 429.html.
+c.JupyterHub.active_server_limit = limit = int(env.get("SESSION_LIMIT") or 0)
 # page.html beside this file is what all pages have, over JupyterHub's own.
 c.JupyterHub.template_paths = [str(here)]
-c.JupyterHub.template_vars = {"workshop": name}
+c.JupyterHub.template_vars = {"workshop": name, "session_limit": limit}
 # Straight to the page that shows what a starting session waits for.
 c.JupyterHub.tornado_settings = {
     "slow_spawn_timeout": 0,
@@ -229,8 +235,15 @@ def literal(value):
     return value.replace("{", "{{").replace("}", "}}")
 
 
+def started(spawner):
+    """When the hub began to start the session, from which its age counts."""
+    at = spawner.orm_spawner.started or datetime.now(timezone.utc)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 # Kept apart from /opt/workshop, which images of 2018 own.
 tools = "/opt/workshopctl"
+about = "/etc/workshopctl"
 home = "/opt/app-root"
 # Where an image stream was chosen, both have it, so that who sets another
 # TERMINAL_IMAGE by hand outdoes it.
@@ -251,8 +264,86 @@ resources = {
     "limits": {"cpu": env["CPU_LIMIT"], "memory": env["MEMORY_LIMIT"]},
 }
 
+idle_timeout, max_age = int(env["IDLE_TIMEOUT"]), int(env.get("MAX_AGE") or 0)
+
+
+class Session(KubeSpawner):
+    """A session that is kept as long as its pod says, and else ends at its greatest age.
+
+    The culler knows of neither. It goes by when a session was last used, and so
+    that is moved where a session is to be kept.
+    """
+
+    async def _start_watching_pods(self, replace=False):
+        # KubeSpawner's own would hold the sessions of all workshops of the namespace.
+        return await self._start_reflector(
+            kind="pods",
+            reflector_class=PodReflector,
+            labels={"app": name, "component": self.component_label},
+            omit_namespace=False,
+            replace=replace,
+        )
+
+    def kept_until(self):
+        """What the pod's annotation says, None if that is nothing or no time."""
+        pods = self.pod_reflector.pods if self.pod_reflector else {}
+        pod = pods.get(f"{self.namespace}/{self.pod_name}") or {}
+        value = (pod.get("metadata", {}).get("annotations") or {}).get("workshopctl.io/keep-until")
+        # RFC 3339, which is a part of what Python reads.
+        if not value or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", value, re.ASCII):
+            return None
+        try:
+            return datetime.fromisoformat(re.sub(r"\.\d+", "", value).replace("Z", "+00:00")).astimezone(timezone.utc)
+        except (ValueError, OverflowError):  # the 30th of February
+            return None
+
+    def keep(self):
+        """Has a session that is kept look as if it had been used, but no later than needed."""
+        now, until = datetime.now(timezone.utc), self.kept_until()
+        if not idle_timeout or not until or until <= now:
+            return
+        timeout = timedelta(seconds=idle_timeout)
+        used = self.orm_spawner.last_activity  # UTC, without saying so
+        if used and used.replace(tzinfo=timezone.utc) + timeout > now + timedelta(seconds=60):
+            return  # not before this looks again
+        for_now = now + min(timeout, timedelta(seconds=150))
+        self.orm_spawner.last_activity = (min(for_now, until) - timeout).replace(tzinfo=None)
+        self.db.commit()
+
+    async def poll(self):
+        # Every 30 seconds, and when a hub starts, before the culler looks.
+        status = await super().poll()
+        if status is None and self.server:
+            self.keep()
+        return status
+
+    def overdue(self):
+        """Whether the session is as old as one may get, and nobody keeps it."""
+        started, now, until = self.orm_spawner.started, datetime.now(timezone.utc), self.kept_until()
+        if not max_age or not started or until and until > now:
+            return False
+        return started.replace(tzinfo=timezone.utc) + timedelta(seconds=max_age) <= now
+
+    async def poll_and_notify(self):
+        # Here and not in poll(), which others ask as well: who is told that a
+        # session has ended would leave its pod alone.
+        status = await super().poll_and_notify()
+        if status is not None or not self.ready or not self.overdue():
+            return status
+        self.log.info("Stopping server %s, which has reached the greatest age of %s", self._log_name, timedelta(seconds=max_age))
+        # As the hub does it when it is asked to: nobody is led there any more,
+        # and then the session ends.
+        self._stop_pending = True
+        try:
+            await JupyterHub.instance().proxy.delete_user(self.user, self.name)
+            await self.user.stop(self.name)
+        finally:
+            self._stop_pending = False
+        return 0
+
+
 s = c.KubeSpawner
-c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+c.JupyterHub.spawner_class = Session
 
 # Names are NAME--SLUG. A workshop's name holds no "--", so no user, whatever
 # they are called, gets an object that is the workshop's own or another
@@ -279,8 +370,14 @@ s.image_pull_secrets = session["imagePullSecrets"]
 s.ip = ""  # the gateway then listens on every address, IPv4 and IPv6
 s.port = 10080
 s.environment = {key: literal(value) for key, value in session["env"].items()} | {"WORKSHOP_NAME": name}
-if int(env["IDLE_TIMEOUT"]):
-    s.environment["WORKSHOP_IDLE_TIMEOUT"] = env["IDLE_TIMEOUT"]  # for a count-down in the page
+# For the count-down in the page: what the pod says of itself, the volume `about`
+# below, changes while the session runs.
+s.environment["WORKSHOP_KEEP_UNTIL_FILE"] = f"{about}/keep-until"
+if idle_timeout:
+    s.environment["WORKSHOP_IDLE_TIMEOUT"] = str(idle_timeout)
+if max_age:
+    s.environment["WORKSHOP_MAX_AGE"] = str(max_age)
+    s.environment["WORKSHOP_STARTED"] = started
 # What a session's own token may do: tell that it is used, and stop itself, which
 # its attendee may ask for in the page's menu.
 s.server_token_scopes = ["users:activity!user", "access:servers!server", "delete:servers!server"]
@@ -312,6 +409,9 @@ s.delete_grace_period = 5
 # if that wasn't done before.
 tools_volume = {"name": "workshopctl", "emptyDir": {}}
 tools_mount = {"name": "workshopctl", "mountPath": tools, "readOnly": True}
+keep_until = {"path": "keep-until", "fieldRef": {"fieldPath": "metadata.annotations['workshopctl.io/keep-until']"}}
+about_volume = {"name": "about", "downwardAPI": {"items": [keep_until]}}
+about_mount = {"name": "about", "mountPath": about, "readOnly": True}
 if env["STORAGE_SIZE"] in ("", "0"):
     home_volume = {"name": "home", "emptyDir": {}}
 else:
@@ -326,8 +426,8 @@ else:
 s.delete_pvc = anonymous
 if anonymous or env["STORAGE_SIZE"] in ("", "0"):
     s.environment["WORKSHOP_FILES"] = "lost"  # as the page has to say
-s.volumes = [home_volume, tools_volume]
-s.volume_mounts = [{"name": "home", "mountPath": home}, tools_mount]
+s.volumes = [home_volume, tools_volume, about_volume]
+s.volume_mounts = [{"name": "home", "mountPath": home}, tools_mount, about_mount]
 s.init_containers = [
     {
         "name": "gateway",
@@ -484,7 +584,6 @@ c.JupyterHub.load_roles = [
     }
 ]
 
-idle_timeout = int(env["IDLE_TIMEOUT"])
 if idle_timeout:
     # Often enough to stop a session soon after its time, seldom enough to be
     # no load: every 30 seconds to 5 minutes.

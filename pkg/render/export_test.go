@@ -166,6 +166,7 @@ func TestTemplateParameters(t *testing.T) {
 		s.Resources = workshop.Resources{MemoryRequest: "1Gi", MemoryLimit: "2Gi", CPURequest: "1", CPULimit: "2"}
 		s.Ports, s.NotesURL = map[string]int{"web": 8080, "docs": 9090}, "https://notes.example.com/a"
 		s.NotesOrigins = []string{"https://b.example.com", "https://c.example.com"}
+		s.MaxAge, s.Limit = "8h", 40
 		s.IdleTimeout, s.UploadLimit, s.Host = "1h", "0.5Gi", "basics.example.com"
 	})
 	want := objects(t, chosen)
@@ -174,7 +175,7 @@ func TestTemplateParameters(t *testing.T) {
 	give(t, template, map[string]string{
 		"APPLICATION_NAME": "basics", "HOST": "basics.example.com", "TERMINAL_IMAGE": "my-terminal:latest", "GATEWAY_IMAGE": "g:2", "HUB_IMAGE": "h:2", "PROXY_IMAGE": "p:2",
 		"ADMIN_USERS": "trainer", "ALLOWED_USERS": "user1,user2", "VOLUME_SIZE": "0", "HUB_VOLUME_SIZE": "2Gi",
-		"MEMORY_REQUEST": "1Gi", "MEMORY_SIZE": "2Gi", "CPU_REQUEST": "1", "CPU_LIMIT": "2", "IDLE_TIMEOUT": "3600", "PORTS": "docs=9090,web=8080", "NOTES_URL": "https://notes.example.com/a", "NOTES_ORIGINS": "https://b.example.com,https://c.example.com", "UPLOAD_LIMIT": "536870912",
+		"MEMORY_REQUEST": "1Gi", "MEMORY_SIZE": "2Gi", "CPU_REQUEST": "1", "CPU_LIMIT": "2", "IDLE_TIMEOUT": "3600", "MAX_AGE": "28800", "SESSION_LIMIT": "40", "PORTS": "docs=9090,web=8080", "NOTES_URL": "https://notes.example.com/a", "NOTES_ORIGINS": "https://b.example.com,https://c.example.com", "UPLOAD_LIMIT": "536870912",
 	})
 	if diff := cmp.Diff(same(t, want), same(t, processed(t, template))); diff != "" {
 		t.Errorf("the parameters (+) do something else than the flags (-):\n%s", diff)

@@ -41,6 +41,8 @@ func parameters(in Input) (map[string]string, error) {
 		"CPU_LIMIT":        s.Resources.CPULimit,
 		"CPU_REQUEST":      s.Resources.CPURequest,
 		"IDLE_TIMEOUT":     strconv.FormatInt(s.IdleTimeout.Seconds(), 10),
+		"MAX_AGE":          strconv.FormatInt(s.MaxAge.Seconds(), 10),
+		"SESSION_LIMIT":    strconv.Itoa(s.Limit),
 		"PORTS":            s.PortList(),
 		"NOTES_PATH":       unexpanded(s.NotesPath),
 		"NOTES_URL":        unexpanded(s.NotesURL),

@@ -93,6 +93,7 @@ func cases(t *testing.T) map[string]render.Input {
 			s.Resources = workshop.Resources{MemoryRequest: "256Mi", MemoryLimit: "1Gi", CPURequest: "100m", CPULimit: "2"}
 			s.Ports, s.NotesPath = map[string]int{"web": 8080, "docs": 9090}, "/opt/workshop/notes"
 			s.IdleTimeout, s.UploadLimit = "90s", "0"
+			s.MaxAge, s.Limit = "8h", 40
 			s.Env = map[string]string{"GREETING": `{"dollars": "$(HOME) $$ ${HOME}"}`, "EMPTY": ""}
 			s.TLSSecret, s.PullSecret = workshop.TLSDefault, "registry-login"
 			s.Labels = map[string]string{"example.com/course": "basics"}

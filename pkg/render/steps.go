@@ -161,6 +161,7 @@ func configureHub(w *rendering) error {
 		"jupyterhub_config.py": templates.JupyterHubConfig,
 		"openshift_login.py":   templates.OpenShiftLogin,
 		"page.html":            templates.HubPage,
+		"429.html":             templates.FullPage,
 		"session.json":         string(content) + "\n",
 	}
 	if w.Spec.CABundle != "" {

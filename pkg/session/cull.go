@@ -15,11 +15,13 @@ import (
 type Culling struct {
 	// IdleTimeout is how long nobody must have done anything.
 	IdleTimeout time.Duration
+	// MaxAge is how long a session may run, used or not.
+	MaxAge time.Duration
 }
 
 // CullingOf is that of a workshop.
 func CullingOf(s workshop.Spec) Culling {
-	return Culling{IdleTimeout: time.Duration(s.IdleTimeout.Seconds()) * time.Second}
+	return Culling{IdleTimeout: time.Duration(s.IdleTimeout.Seconds()) * time.Second, MaxAge: time.Duration(s.MaxAge.Seconds()) * time.Second}
 }
 
 // EndReason is why a session is going to be stopped, in one word.
@@ -27,7 +29,8 @@ type EndReason string
 
 // The reasons.
 const (
-	EndIdle EndReason = "idle"
+	EndIdle   EndReason = "idle"
+	EndMaxAge EndReason = "max-age"
 )
 
 // End is when a session is going to be stopped if nothing more happens in it.
@@ -54,6 +57,7 @@ func (c Culling) End(started, lastActivity, keepUntil time.Time) End {
 		lastActivity = started
 	}
 	earliest(lastActivity, c.IdleTimeout, EndIdle)
+	earliest(started, c.MaxAge, EndMaxAge)
 	if !end.At.IsZero() && keepUntil.After(end.At) {
 		end.At, end.Kept = keepUntil, true
 	}

@@ -17,6 +17,8 @@ func TestEnd(t *testing.T) {
 	var never time.Time
 	at := func(hours float64) time.Time { return now.Add(time.Duration(hours * float64(time.Hour))) }
 	idle := session.Culling{IdleTimeout: 2 * time.Hour}
+	age := session.Culling{MaxAge: 6 * time.Hour}
+	both := session.Culling{IdleTimeout: 2 * time.Hour, MaxAge: 6 * time.Hour}
 	for name, test := range map[string]struct {
 		culling                        session.Culling
 		started, lastActivity, keepFor time.Time
@@ -33,6 +35,12 @@ func TestEnd(t *testing.T) {
 		"kept":                     {idle, at(-5), at(-1), at(3), session.End{At: at(3), Why: session.EndIdle, Kept: true}},
 		"kept shorter than active": {idle, at(-5), at(-1), at(0.5), session.End{At: at(1), Why: session.EndIdle}},
 		"no longer kept":           {idle, at(-5), at(-1), at(-2), session.End{At: at(1), Why: session.EndIdle}},
+		"old, and used":            {age, at(-5), at(0), never, session.End{At: at(1), Why: session.EndMaxAge}},
+		"old first":                {both, at(-5), at(-0.5), never, session.End{At: at(1), Why: session.EndMaxAge}},
+		"idle first":               {both, at(-3), at(-1), never, session.End{At: at(1), Why: session.EndIdle}},
+		"kept beyond both":         {both, at(-5), at(-1.5), at(3), session.End{At: at(3), Why: session.EndIdle, Kept: true}},
+		"kept between the two":     {both, at(-5), at(-1.5), at(0.75), session.End{At: at(0.75), Why: session.EndIdle, Kept: true}},
+		"old, activity is unknown": {age, at(-5), never, never, session.End{At: at(1), Why: session.EndMaxAge}},
 		"overdue":                  {idle, at(-5), at(-3), never, session.End{At: at(-1), Why: session.EndIdle}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,8 +52,8 @@ func TestEnd(t *testing.T) {
 }
 
 func TestCullingOf(t *testing.T) {
-	got := session.CullingOf(workshop.Spec{IdleTimeout: "90m"})
-	if diff := cmp.Diff(session.Culling{IdleTimeout: 90 * time.Minute}, got); diff != "" {
+	got := session.CullingOf(workshop.Spec{IdleTimeout: "90m", MaxAge: "8h"})
+	if diff := cmp.Diff(session.Culling{IdleTimeout: 90 * time.Minute, MaxAge: 8 * time.Hour}, got); diff != "" {
 		t.Error(diff)
 	}
 	if got := session.CullingOf(workshop.Spec{IdleTimeout: "0"}); got != (session.Culling{}) {

@@ -143,6 +143,11 @@ type Spec struct {
 	// IdleTimeout is how long a session may be idle before it is stopped
 	// ("2h", "45m"); "0" means for ever. Its volume stays.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// MaxAge is how long a session may run before it is stopped, used or not;
+	// "" and "0" mean for ever. Its volume stays.
+	MaxAge Duration `json:"maxAge,omitempty"`
+	// Limit is how many sessions there may be at once; 0 means any number.
+	Limit int `json:"limit,omitempty"`
 	// UploadLimit is the size of the largest file that attendees can upload, as
 	// a Kubernetes quantity; "0" switches uploads off.
 	UploadLimit string `json:"uploadLimit,omitempty"`

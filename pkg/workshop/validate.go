@@ -43,6 +43,10 @@ func (e *FieldError) Error() string {
 // minute, and a browser's activity reaches it up to a minute late.
 const minIdleTimeout = 90 * time.Second
 
+// Minimum of the greatest age: the hub looks every 30 seconds, and the page
+// warns before.
+const minMaxAge = 5 * time.Minute
+
 var (
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	// What a reference may be made of (distribution/reference), without
@@ -141,6 +145,19 @@ func (s Spec) Validate() error {
 		v.fail("idleTimeout", string(s.IdleTimeout), `is no duration; write it like "2h" or "45m", or "0" for never`)
 	case d != 0 && d < minIdleTimeout:
 		v.fail("idleTimeout", string(s.IdleTimeout), fmt.Sprintf("is too short; use at least %s, or 0 for never", minIdleTimeout))
+	}
+	if s.MaxAge != "" {
+		switch d, err := time.ParseDuration(string(s.MaxAge)); {
+		case err != nil:
+			v.fail("maxAge", string(s.MaxAge), `is no duration; write it like "8h" or "90m", or "0" for no end`)
+		case d != 0 && d < minMaxAge:
+			v.fail("maxAge", string(s.MaxAge), fmt.Sprintf("is too short; use at least %s, or 0 for no end", minMaxAge))
+		case d != 0 && d < time.Duration(s.IdleTimeout.Seconds())*time.Second:
+			v.fail("maxAge", string(s.MaxAge), fmt.Sprintf("is less than idleTimeout %q, which would never come into effect; raise the one or lower the other", s.IdleTimeout))
+		}
+	}
+	if s.Limit < 0 {
+		v.fail("limit", strconv.Itoa(s.Limit), "is no number of sessions; use 1 or more, or 0 for any number")
 	}
 	v.quantity("uploadLimit", s.UploadLimit, true)
 	v.ports(s.Ports)

@@ -30,6 +30,8 @@ type setting struct {
 	usage string
 	// values that can be completed.
 	values []string
+	// number is true for what is a whole number.
+	number bool
 	set    func(s *workshop.Spec, value string)
 	// own is true for what is one workshop's alone, and so makes no sense as a
 	// default for all of a person's workshops.
@@ -58,6 +60,8 @@ func settings() []setting {
 		{flag: "cpu-request", field: "resources.cpuRequest", usage: "`CPU` that each session is sure of (default " + workshop.DefaultCPURequest + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPURequest })},
 		{flag: "cpu-limit", field: "resources.cpuLimit", usage: "`CPU` that each session may use (default " + workshop.DefaultCPULimit + ")", set: text(func(s *workshop.Spec) *string { return &s.Resources.CPULimit })},
 		{flag: "idle-timeout", field: "idleTimeout", usage: "`TIME` after which an idle session is stopped, its volume stays; 0 for never (default " + string(workshop.DefaultIdleTimeout) + ")", set: func(s *workshop.Spec, v string) { s.IdleTimeout = workshop.Duration(v) }},
+		{flag: "max-age", field: "maxAge", usage: "`TIME` after which a session is stopped, used or not, its volume stays; 0 for never (default never)", set: func(s *workshop.Spec, v string) { s.MaxAge = workshop.Duration(v) }},
+		{flag: "limit", field: "limit", usage: "`NUMBER` of sessions that there may be at once; 0 for any (default any)", own: true, number: true, set: func(s *workshop.Spec, v string) { s.Limit, _ = strconv.Atoi(v) }},
 		{flag: flagNotesPath, field: "notesPath", usage: "`DIR` of the terminal image with notes, static HTML, that are shown beside the terminal", own: true, set: setNotesPath},
 		{flag: flagNotesURL, field: "notesURL", usage: "`URL` of notes elsewhere that are shown beside the terminal", own: true, set: setNotesURL},
 		{flag: "upload-limit", field: "uploadLimit", usage: "`SIZE` of the largest file that attendees can upload; 0 switches uploads off (default " + workshop.DefaultUploadLimit + ")", set: text(func(s *workshop.Spec) *string { return &s.UploadLimit })},
@@ -196,6 +200,9 @@ func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) 
 		value := *f.values[s.flag]
 		if len(s.values) > 0 && !slices.Contains(s.values, value) { // before a cluster is asked
 			return c, fault.Usage("--%s %q is unknown; choose one of %s", s.flag, value, strings.Join(s.values, ", "))
+		}
+		if _, err := strconv.Atoi(value); s.number && err != nil {
+			return c, fault.Usage("--%s %q is no whole number", s.flag, value)
 		}
 		c.Values[s.flag] = value
 	}

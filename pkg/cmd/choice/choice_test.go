@@ -212,7 +212,11 @@ func TestSettings(t *testing.T) {
 			t.Errorf("--%s is about %s, which a workshop doesn't have", s.flag, s.field)
 		}
 		var before, after workshop.Spec
-		s.set(&after, "x")
+		value := "x"
+		if s.number {
+			value = "7"
+		}
+		s.set(&after, value)
 		if cmp.Equal(before, after) {
 			t.Errorf("--%s sets nothing", s.flag)
 		}

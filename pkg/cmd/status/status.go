@@ -4,6 +4,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,9 @@ type Status struct {
 	Namespace string `json:"namespace"`
 	Ready     bool   `json:"ready"`
 	URL       string `json:"url,omitempty"`
-	Revision  int    `json:"revision"`
+	// AdminURL is that of the hub's page for admins, where there can be some.
+	AdminURL string `json:"adminURL,omitempty"`
+	Revision int    `json:"revision"`
 	// TerminalImage that new sessions get, as it was named.
 	TerminalImage string `json:"terminalImage"`
 	// ImageStreamTag that it is, with its project.
@@ -106,7 +109,9 @@ type Status struct {
 
 // Sessions by state.
 type Sessions struct {
-	Total   int                   `json:"total"`
+	Total int `json:"total"`
+	// Limit of sessions at once; 0 means any number.
+	Limit   int                   `json:"limit,omitempty"`
 	ByState map[session.State]int `json:"byState"`
 	// OtherImage counts those that run another image than new ones get.
 	OtherImage int `json:"otherImage"`
@@ -193,7 +198,10 @@ func read(ctx context.Context, c *factory.Cluster, r *record.Record, passwords b
 	if err := s.setImage(outer, c, deployed); err != nil {
 		return s, err
 	}
-	s.Sessions = Sessions{Total: len(overview.Sessions), ByState: map[session.State]int{}, Digests: map[string]int{}}
+	if s.URL != "" && r.Spec.Auth != workshop.AuthAnonymous {
+		s.AdminURL = s.URL + "hub/admin"
+	}
+	s.Sessions = Sessions{Total: len(overview.Sessions), Limit: r.Spec.Limit, ByState: map[session.State]int{}, Digests: map[string]int{}}
 	for _, one := range overview.Sessions {
 		s.Sessions.ByState[one.State]++
 		if one.Image != "" && s.TerminalImageReference != "" && one.Image != s.TerminalImageReference {
@@ -283,11 +291,15 @@ func write(w io.Writer, reword func(string) string, s Status) error {
 	} else {
 		facts.Add("URL:", "none of its own; "+reword("workshopctl url --forward")+" opens a way in")
 	}
+	if page := adminPage(s); page != "" {
+		facts.Add("Admin page:", reword(page))
+	}
 	facts.Add("Terminal image:", s.image())
 	if s.Spec.Registry != "" {
 		facts.Add("Registry:", s.Spec.Registry+elsewhere(s.Spec))
 	}
 	facts.Add("Sessions:", s.Sessions.line())
+	facts.Add("Stopped:", stopped(s.Spec))
 	facts.Add("Storage:", s.Storage.line(s.Spec))
 	if apps := s.Spec.PortList(); apps != "" {
 		facts.Add("Web apps:", strings.ReplaceAll(apps, ",", ", "))
@@ -352,9 +364,46 @@ func row(p rollout.Part) []string {
 	return []string{p.Name, p.State, ready, output.Age(p.Created), what, message}
 }
 
+// adminPage is where the hub's page for admins is, and who may use it.
+func adminPage(s Status) string {
+	switch {
+	case s.Spec.Auth == workshop.AuthAnonymous:
+		return "" // there are no admins
+	case len(s.Spec.AdminUsers)+len(s.Spec.AdminGroups) == 0:
+		return "for nobody; workshopctl deploy --admin-users NAME makes an admin"
+	case s.AdminURL == "":
+		return "hub/admin below the address of workshopctl url --forward"
+	}
+	return s.AdminURL
+}
+
+// stopped says when sessions are.
+func stopped(spec workshop.Spec) string {
+	var when []string
+	if spec.IdleTimeout.Seconds() > 0 {
+		when = append(when, "when nobody has used them for "+string(spec.IdleTimeout))
+	}
+	if spec.MaxAge.Seconds() > 0 {
+		when = append(when, string(spec.MaxAge)+" after they started")
+	}
+	if len(when) == 0 {
+		return "sessions run until somebody stops them"
+	}
+	return "sessions are stopped " + strings.Join(when, ", or ")
+}
+
 func (s Sessions) line() string {
+	of := ""
+	if s.Limit > 0 {
+		// The hub counts what it knows.
+		n := s.Total - s.ByState[session.Orphaned]
+		of = fmt.Sprintf("%d of %d", n, s.Limit)
+		if n >= s.Limit {
+			of += ", which is full"
+		}
+	}
 	if s.Total == 0 {
-		return "none"
+		return cmp.Or(of, "none")
 	}
 	var parts []string
 	for _, state := range []session.State{session.Running, session.Idle, session.Starting, session.Stopping, session.Failed, session.Orphaned} {
@@ -363,6 +412,9 @@ func (s Sessions) line() string {
 		}
 	}
 	line := strings.Join(parts, ", ")
+	if of != "" {
+		line = of + ": " + line
+	}
 	if s.OtherImage > 0 {
 		line += fmt.Sprintf("; %d with another image than new ones get", s.OtherImage)
 	}

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import sys
+from datetime import datetime
 
 from jupyterhub import orm, roles
 from jupyterhub.app import JupyterHub
@@ -38,6 +39,7 @@ async def main(path, names):
         roles.assign_default_roles(app.db, entity=user)
         spawner = app.users[user].spawners[""]
         spawner.api_token, spawner.oauth_client_id = "TOKEN", f"jupyterhub-user-{name}"
+        spawner.orm_spawner.started = datetime(2026, 11, 24, 8)
         deleted_with_user = spawner.delete_pvc
         try:
             await maybe_future(spawner.run_pre_spawn_hook())

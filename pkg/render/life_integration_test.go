@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package render_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/workshopctl/workshopctl/pkg/render"
+	"github.com/workshopctl/workshopctl/pkg/workshop"
+	"github.com/workshopctl/workshopctl/test/testhub"
+)
+
+// lived is what became of a session, as life.py prints it.
+type lived struct {
+	Stopped     []string          `json:"stopped"`
+	Status      *int              `json:"status"`
+	Active      bool              `json:"active"`
+	Used        *float64          `json:"used"`
+	Environment map[string]string `json:"environment"`
+}
+
+func live(t *testing.T, version string, in render.Input, sessions map[string]any) (map[string]lived, []map[string]string) {
+	t.Helper()
+	venv := testhub.Install(t, version)
+	dir, env := hubFiles(t, in, nowhere)
+	wanted, err := json.Marshal(sessions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), filepath.Join("testdata", "life.py"), filepath.Join(dir, "jupyterhub_config.py"), string(wanted))
+	command.Env = env
+	var log strings.Builder
+	command.Stderr = &log
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	var answer struct {
+		Sessions  map[string]lived    `json:"sessions"`
+		Selectors []map[string]string `json:"selectors"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return answer.Sessions, answer.Selectors
+}
+
+// TestLife: at each poll a session that is kept is made to look used, but no
+// later than needed, and one that is as old as it may get is stopped unless it
+// is kept. What the annotation says wrongly hurts nobody.
+func TestLife(t *testing.T) {
+	type session = map[string]any // minutes from now
+	idle := input(func(s *workshop.Spec) { s.Expose, s.IdleTimeout = workshop.ExposeNone, "1h" })
+	both := input(func(s *workshop.Spec) { s.Expose, s.IdleTimeout, s.MaxAge = workshop.ExposeNone, "1h", "4h" })
+	age := input(func(s *workshop.Spec) { s.Expose, s.IdleTimeout, s.MaxAge = workshop.ExposeNone, "0", "4h" })
+	// A session that is kept looks used 57.5 minutes ago: the culler leaves it
+	// alone for 2.5 more.
+	const kept = -57.5
+	cases := map[string]struct {
+		in       render.Input
+		sessions map[string]session
+		used     map[string]float64 // the others are stopped
+	}{
+		"idle": {idle, map[string]session{
+			"used":           {"started": -300, "used": -10},
+			"overdue":        {"started": -300, "used": -70}, // the culler's
+			"kept-and-used":  {"started": -300, "used": -10, "kept": 60},
+			"kept":           {"started": -300, "used": -70, "kept": 60},
+			"kept-and-due":   {"started": -300, "used": -59.5, "kept": 60},
+			"kept-not-due":   {"started": -300, "used": -58, "kept": 60},
+			"kept-shortly":   {"started": -300, "used": -70, "kept": 1},
+			"kept-no-longer": {"started": -300, "used": -70, "kept": -1},
+			"no-time":        {"started": -300, "used": -70, "kept": "tomorrow"},
+			"no-day":         {"started": -300, "used": -70, "kept": "2099-02-30T12:00:00Z"},
+			"no-zone":        {"started": -300, "used": -70, "kept": "2099-01-01T12:00:00"},
+			"too-far":        {"started": -300, "used": -70, "kept": "0001-01-01T00:00:00+23:59"},
+			"empty":          {"started": -300, "used": -70, "kept": ""},
+			"other-zone":     {"started": -300, "used": -70, "kept": "2099-01-01T12:00:00.5+05:30"},
+			"never-used":     {"started": -300, "used": nil, "kept": 60},
+		}, map[string]float64{
+			"used": -10, "overdue": -70, "kept-and-used": -10, "kept": kept, "kept-and-due": kept, "kept-not-due": -58, "kept-shortly": -59, "kept-no-longer": -70,
+			"no-time": -70, "no-day": -70, "no-zone": -70, "too-far": -70, "empty": -70, "other-zone": kept, "never-used": kept,
+		}},
+		"max age": {both, map[string]session{
+			"young": {"started": -239, "used": -1}, "old": {"started": -240.1, "used": -1},
+			"kept": {"started": -300, "used": -1, "kept": 5}, "kept-and-idle": {"started": -300, "used": -70, "kept": 5},
+			"kept-no-longer": {"started": -300, "used": -1, "kept": -1}, "no-time": {"started": -300, "used": -1, "kept": "x"},
+		}, map[string]float64{"young": -1, "kept": -1, "kept-and-idle": kept}},
+		"max age alone": {age, map[string]session{
+			"young": {"started": -239, "used": -239}, "old": {"started": -240.1, "used": -1}, "kept": {"started": -300, "used": -299, "kept": 5},
+		}, map[string]float64{"young": -239, "kept": -299}},
+	}
+	for _, hub := range hubs {
+		for name, test := range cases {
+			t.Run(name+"/"+hub.jupyterhub, func(t *testing.T) {
+				sessions := map[string]any{}
+				for user, s := range test.sessions {
+					sessions[user] = s
+				}
+				got, selectors := live(t, hub.jupyterhub, test.in, sessions)
+				for user := range test.sessions {
+					is, used := got[user], test.used[user]
+					if used == 0 {
+						// First nobody is led there any more.
+						if diff := cmp.Diff([]string{"route", "pod"}, is.Stopped); diff != "" || is.Active || is.Status == nil {
+							t.Errorf("%s is not stopped: %+v", user, is)
+						}
+						continue
+					}
+					if len(is.Stopped) > 0 || !is.Active || is.Status != nil || is.Used == nil || *is.Used < used-0.1 || *is.Used > used+0.1 {
+						t.Errorf("%s: used at %v, stopped %v, status %v; want used at %v", user, is.Used, is.Stopped, is.Status, used)
+					}
+				}
+				// Another workshop's sessions are not this hub's.
+				want := []map[string]string{{"app": test.in.Spec.Name, "component": "session"}}
+				if diff := cmp.Diff(want, selectors); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
