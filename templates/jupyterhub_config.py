@@ -578,8 +578,8 @@ c.JupyterHub.services = [{"name": "workshopctl", "api_token": env["WORKSHOPCTL_A
 c.JupyterHub.load_roles = [
     {
         "name": "workshopctl",
-        "description": "The command line: looks at users and sessions, starts and stops sessions, tells the hub to set the proxy's routes.",
-        "scopes": ["list:users", "read:users", "servers", "proxy", "read:hub"],
+        "description": "The command line: looks at users and sessions, starts and stops sessions, makes tokens, tells the hub to set the proxy's routes.",
+        "scopes": ["list:users", "read:users", "servers", "tokens", "proxy", "read:hub"],
         "services": ["workshopctl"],
     }
 ]

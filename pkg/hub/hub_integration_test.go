@@ -33,7 +33,7 @@ const (
 )
 
 // start runs a hub until the test ends, and returns its URL.
-func start(t *testing.T, version string) string {
+func start(t *testing.T, version string, env ...string) string {
 	t.Helper()
 	python := filepath.Join(testhub.Install(t, version), "bin", "python")
 	config, err := filepath.Abs(filepath.Join("testdata", "jupyterhub_config.py"))
@@ -52,7 +52,7 @@ func start(t *testing.T, version string) string {
 	var log bytes.Buffer
 	cmd := exec.Command(python, "-m", "jupyterhub", "--config="+config)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TEST_DIR="+dir, "TEST_HUB="+base, "TEST_TOKEN="+token, "TEST_MAKER="+maker)
+	cmd.Env = append(append(os.Environ(), env...), "TEST_DIR="+dir, "TEST_HUB="+base, "TEST_TOKEN="+token, "TEST_MAKER="+maker)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -227,6 +227,66 @@ func TestWithJupyterHub(t *testing.T) {
 			wrong := hub.New(base, "wrong-token", http.DefaultClient)
 			if _, err := wrong.Active(ctx); err == nil || strings.Contains(err.Error(), "wrong-token") {
 				t.Errorf("wrong token: %v", err)
+			}
+		})
+	}
+}
+
+// TestTokens: a token may what was asked for, within what its user and the one
+// who makes it may, until it is revoked.
+func TestTokens(t *testing.T) {
+	for _, version := range testhub.Versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			base := start(t, version, "TEST_ADMIN=trainer")
+			ctx := t.Context()
+			client := hub.New(base, token, http.DefaultClient)
+			add(t, base, "jane", "joe")
+
+			self, err := client.Self(ctx)
+			if err != nil || self.Kind != "service" || self.Name != "workshopctl" || !slices.Contains(self.Scopes, "tokens") {
+				t.Errorf("%+v, %v", self, err)
+			}
+			var refused *hub.Error
+			if _, err := client.Do(ctx, hub.Request{Method: http.MethodDelete, Path: "users/joe"}); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+				t.Errorf("the command line's own token deletes users: %v", err)
+			}
+
+			tok, err := client.NewToken(ctx, "trainer", []string{"list:users", "read:servers"}, time.Hour, "a dashboard")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := time.Until(tok.Expires); tok.ID == "" || tok.Note != "a dashboard" || left <= 0 || left > time.Hour+time.Minute {
+				t.Errorf("%+v", tok)
+			}
+			script := hub.New(base, tok.Secret, http.DefaultClient)
+			list, err := script.All(ctx, hub.Request{Method: http.MethodGet, Path: "/users?limit=1"})
+			var users []hub.User
+			if err != nil || json.Unmarshal(list, &users) != nil || !slices.Equal(names(users), []string{"jane", "joe", "trainer"}) {
+				t.Errorf("%s, %v", list, err)
+			}
+			if _, err := script.Do(ctx, hub.Request{Method: http.MethodDelete, Path: "users/joe"}); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+				t.Errorf("it may more than was asked for: %v", err)
+			}
+			if self, err := script.Self(ctx); err != nil || self.Kind != "user" || self.Name != "trainer" || slices.Contains(self.Scopes, "admin:users") {
+				t.Errorf("%+v, %v", self, err)
+			}
+			if _, err := client.NewToken(ctx, "jane", []string{"admin:users"}, time.Hour, ""); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
+				t.Errorf("it may more than its user: %v", err)
+			}
+			if _, err := client.NewToken(ctx, "nobody", []string{"list:users"}, time.Hour, ""); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+				t.Errorf("of nobody: %v", err)
+			}
+
+			tokens, err := client.Tokens(ctx, "trainer")
+			if err != nil || len(tokens) != 1 || tokens[0].ID != tok.ID || tokens[0].Secret != "" {
+				t.Errorf("%+v, %v", tokens, err)
+			}
+			if err := client.Revoke(ctx, "trainer", tok.ID); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := script.Self(ctx); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+				t.Errorf("a revoked token: %v", err)
 			}
 		})
 	}

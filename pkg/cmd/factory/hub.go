@@ -35,7 +35,12 @@ func (c *Cluster) Hub(ctx context.Context, spec workshop.Spec) (client *hub.Clie
 	if token == "" {
 		return nil, nil, fmt.Errorf("secret %s has no key %s", n.HubPart(), workshop.SecretAPIToken)
 	}
-	dialer := forward.New(c.Config, c.Kubernetes, c.Namespace, n, workshop.ComponentHub, hub.Port)
+	return c.HubAs(ctx, spec, token)
+}
+
+// HubAs is Hub with another token than the workshop's own.
+func (c *Cluster) HubAs(ctx context.Context, spec workshop.Spec, token string) (client *hub.Client, closeHub func(), err error) {
+	dialer := forward.New(c.Config, c.Kubernetes, c.Namespace, workshop.Names(spec.Name), workshop.ComponentHub, hub.Port)
 	conn, err := dialer.Dial(ctx)
 	switch {
 	case err == nil:

@@ -22,6 +22,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/diff"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
+	hubcmd "github.com/workshopctl/workshopctl/pkg/cmd/hub"
 	"github.com/workshopctl/workshopctl/pkg/cmd/list"
 	"github.com/workshopctl/workshopctl/pkg/cmd/mirror"
 	"github.com/workshopctl/workshopctl/pkg/cmd/render"
@@ -110,6 +111,7 @@ files last. You need one namespace and no cluster-admin rights.`,
 	)
 	add(groupAttend,
 		sessions.NewCommand(f, sessions.Runs{}),
+		hubcmd.NewCommand(f, hubcmd.Runs{}),
 	)
 	add(groupFiles,
 		diff.NewCommand(f, nil),

@@ -48,6 +48,8 @@ c.JupyterHub.db_url = "sqlite:///" + os.path.join(os.environ["TEST_DIR"], "hub.s
 c.JupyterHub.cookie_secret = b"x" * 32
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 c.Authenticator.allow_all = True
+if os.environ.get("TEST_ADMIN"):
+    c.Authenticator.admin_users = {os.environ["TEST_ADMIN"]}
 c.Spawner.cmd = [sys.executable, os.path.join(os.path.dirname(__file__), "session.py")]
 # As in a workshop, and one service more to make users with.
 c.JupyterHub.services = [
@@ -55,6 +57,6 @@ c.JupyterHub.services = [
     {"name": "maker", "api_token": os.environ["TEST_MAKER"]},
 ]
 c.JupyterHub.load_roles = [
-    {"name": "workshopctl", "scopes": ["list:users", "read:users", "servers", "proxy", "read:hub"], "services": ["workshopctl"]},
+    {"name": "workshopctl", "scopes": ["list:users", "read:users", "servers", "tokens", "proxy", "read:hub"], "services": ["workshopctl"]},
     {"name": "maker", "scopes": ["admin:users"], "services": ["maker"]},
 ]
