@@ -218,6 +218,11 @@ func TestLifecycle(t *testing.T) {
 	if out := tr.run("list", "-o", "name"); out != "workshop/class\nworkshop/terminals\n" {
 		t.Errorf("list: %q", out)
 	}
+	// Whoever may not look elsewhere reads so, and sees what there is here.
+	everywhere := tr.try("list", "-A", "-o", "jsonpath={.items[*].namespace}")
+	if everywhere.code != 0 || everywhere.stdout != tr.Namespace+" "+tr.Namespace || !strings.Contains(everywhere.stderr, "You may not list namespaces; these are the workshops of "+tr.Namespace+" alone.") {
+		t.Errorf("list -A: %+v", everywhere)
+	}
 	if out := tr.run("list", "-o", "jsonpath={.items[*].ready}"); out != "true true" {
 		t.Errorf("ready: %q", out)
 	}
