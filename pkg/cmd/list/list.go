@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
@@ -217,38 +218,43 @@ var projects = schema.GroupVersionResource{Group: "project.openshift.io", Versio
 // namespaces are those to look into, and all that may have a workshop. Where
 // that can't be known, it is said what they are.
 func namespaces(ctx context.Context, f *factory.Factory, c *factory.Cluster) ([]string, error) {
-	names := map[string]bool{}
 	// The records, and the hubs for those without one.
 	parts := fmt.Sprintf("%s=%s,%s in (%s,%s)", workshop.LabelManagedBy, workshop.ManagedBy, workshop.LabelComponent, workshop.ComponentRecord, workshop.ComponentHub)
 	records, err := c.Metadata.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).List(ctx, metav1.ListOptions{LabelSelector: parts})
 	if err == nil {
+		found := map[string]bool{}
 		for _, m := range records.Items {
-			names[m.Namespace] = true
+			found[m.Namespace] = true
 		}
-		return slices.Sorted(maps.Keys(names)), nil
+		return slices.Sorted(maps.Keys(found)), nil
 	}
 	if !apierrors.IsForbidden(err) {
 		return nil, fmt.Errorf("list the workshops of all namespaces: %w", err)
 	}
 	// A person's projects are all that they may see of the cluster.
-	list, err := c.Dynamic.Resource(projects).List(ctx, metav1.ListOptions{})
-	if err == nil {
-		for _, p := range list.Items {
-			names[p.GetName()] = true
-		}
+	if own := names(c.Dynamic.Resource(projects).List(ctx, metav1.ListOptions{})); len(own) > 0 {
 		f.Say("You may not list the workshops of all namespaces; these are those of your projects.")
-		return slices.Sorted(maps.Keys(names)), nil
+		return own, nil
 	}
-	all, err := c.Kubernetes.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-	if err == nil {
-		for _, n := range all.Items {
-			names[n.Name] = true
-		}
+	if all := names(c.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).List(ctx, metav1.ListOptions{})); len(all) > 0 {
 		f.Say("You may not list the workshops of all namespaces at once; each is looked into.")
-		return slices.Sorted(maps.Keys(names)), nil
+		return all, nil
 	}
 	f.Say("You may not list namespaces; these are the workshops of %s alone. -n chooses another one.", c.Namespace)
 	return []string{c.Namespace}, nil
+}
+
+// names of what was listed, none where it wasn't.
+func names(list *unstructured.UnstructuredList, err error) []string {
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, o := range list.Items {
+		all = append(all, o.GetName())
+	}
+	slices.Sort(all)
+	return all
 }
 
 func table(items []Item, wide, namespaces bool) *output.Table {

@@ -63,11 +63,7 @@ func TestEverywhere(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var objects []runtime.Object
-			for _, n := range []string{"a", "b", "c"} {
-				objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n}})
-			}
-			client := fake.NewClientset(objects...)
+			client := fake.NewClientset()
 			var records []runtime.Object
 			for _, w := range []struct{ namespace, name string }{{"a", "terminals"}, {"a", "class"}, {"b", "terminals"}} {
 				store := record.NewStore(client, w.namespace, "1")
@@ -96,22 +92,28 @@ func TestEverywhere(t *testing.T) {
 			meta.PrependReactor("list", "*", refuse)
 			kinds := map[schema.GroupVersionResource]string{
 				projects: "ProjectList",
+				corev1.SchemeGroupVersion.WithResource("namespaces"):                       "NamespaceList",
 				{Group: "apps", Version: "v1", Resource: "deployments"}:                    "DeploymentList",
 				{Group: "apps.openshift.io", Version: "v1", Resource: "deploymentconfigs"}: "DeploymentConfigList",
 			}
 			dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
-			dynamic.PrependReactor("list", "projects", func(clienttesting.Action) (bool, runtime.Object, error) {
-				if test.projects == nil {
-					return true, nil, apierrors.NewNotFound(projects.GroupResource(), "")
-				}
-				list := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "project.openshift.io/v1", "kind": "ProjectList"}}
-				for _, p := range test.projects {
-					list.Items = append(list.Items, unstructured.Unstructured{Object: map[string]any{
-						"apiVersion": "project.openshift.io/v1", "kind": "Project", "metadata": map[string]any{"name": p},
-					}})
-				}
-				return true, list, nil
-			})
+			for resource, names := range map[string][]string{"projects": test.projects, "namespaces": {"a", "b", "c"}} {
+				dynamic.PrependReactor("list", resource, func(a clienttesting.Action) (bool, runtime.Object, error) {
+					switch {
+					case names == nil:
+						return true, nil, apierrors.NewNotFound(projects.GroupResource(), "")
+					case resource == "namespaces" && !test.may("", resource):
+						return true, nil, no(resource)
+					}
+					list := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
+					for _, n := range names {
+						list.Items = append(list.Items, unstructured.Unstructured{Object: map[string]any{
+							"apiVersion": "v1", "kind": "Any", "metadata": map[string]any{"name": n},
+						}})
+					}
+					return true, list, nil
+				})
+			}
 			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 			f := factory.New([]string{"workshopctl"}, streams, factory.Build{})
 			c := &factory.Cluster{Namespace: "a", Kubernetes: client, Dynamic: dynamic, Metadata: meta}
