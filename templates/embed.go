@@ -5,7 +5,7 @@
 // understands as well, JupyterHub's configuration, and the pinned images.
 package templates
 
-import _ "embed"
+import "embed"
 
 // The Template documents, as YAML.
 var (
@@ -30,11 +30,26 @@ var (
 //go:embed jupyterhub_config.py
 var JupyterHubConfig string
 
-// OpenShiftLogin is the part of the hub's configuration that logs attendees in
-// with the cluster's own accounts, a Python module beside jupyterhub_config.py.
-//
-//go:embed openshift_login.py
-var OpenShiftLogin string
+//go:embed logins.py login_*.py
+var logins embed.FS
+
+// Logins are Python modules beside jupyterhub_config.py, by the names of their
+// files: login_AUTH.py for each kind of login, and what these share.
+func Logins() map[string]string {
+	all := map[string]string{}
+	entries, err := logins.ReadDir(".")
+	if err != nil { // it is part of the program
+		panic(err)
+	}
+	for _, e := range entries {
+		content, err := logins.ReadFile(e.Name())
+		if err != nil {
+			panic(err)
+		}
+		all[e.Name()] = string(content)
+	}
+	return all
+}
 
 // HubPage is what the hub's pages look like, a Jinja template beside
 // jupyterhub_config.py that goes over JupyterHub's own.

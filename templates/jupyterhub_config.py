@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How JupyterHub runs a workshop. For JupyterHub 5.5 to 6.1 with KubeSpawner 7.0 to 7.1.
 
+How attendees log in is in login_AUTH.py, a file for each kind.
 What differs from workshop to workshop comes from the environment, where it is
 one value (`kubectl set env deployment/terminals TERMINAL_IMAGE=…` takes effect
 like any other way to set it), and from session.json beside this file, where it
@@ -9,10 +10,10 @@ is a map or a list.
 
 import asyncio
 import html
+import importlib
 import json
 import os
 import re
-import secrets
 import ssl
 import sys
 import tempfile
@@ -20,18 +21,17 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from jupyterhub.app import JupyterHub
-from jupyterhub.auth import Authenticator
-from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.proxy import ConfigurableHTTPProxy
-from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 from kubernetes_asyncio.client import ApiException, CustomObjectsApi
 from kubespawner.spawner import KubeSpawner, PodReflector
-from tornado.httpclient import AsyncHTTPClient
 
 c = get_config()  # noqa: F821 (JupyterHub puts it there)
 env = os.environ
 name = env["WORKSHOP_NAME"]
 here = Path(__file__).parent
+sys.path.insert(0, str(here))
+import logins  # noqa: E402 (beside this file)
+
 session = json.loads((here / "session.json").read_text())
 ca_bundle = here / "ca-bundle.crt"
 
@@ -40,7 +40,6 @@ ca_bundle = here / "ca-bundle.crt"
 c.JupyterHub.hub_bind_url = "http://:8081"  # every address, IPv4 and IPv6
 c.JupyterHub.hub_connect_url = f"http://{name}-hub:8081"
 if env.get("ROUTE") and not env.get("PUBLIC_URL"):
-    sys.path.insert(0, str(here))
     import route_address
 
     env["PUBLIC_URL"] = route_address.address(env["POD_NAMESPACE"], env["ROUTE"])
@@ -120,110 +119,19 @@ c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://{name}-proxy-api:8001"
 c.ConfigurableHTTPProxy.auth_token = env["CONFIGPROXY_AUTH_TOKEN"]
 
-# ---- Who may log in
+# ---- Who may log in, and how: login_AUTH.py beside this file
 
+kinds = sorted(file.stem.removeprefix("login_") for file in here.glob("login_*.py"))
+if env["AUTH"] not in kinds:
+    sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows {', '.join(kinds)}")
+login = importlib.import_module("login_" + env["AUTH"])
+guests = getattr(login, "guests", False)
+people = logins.People(env)
+login.configure(c, env, people)
 
-def names(variable):
-    """The names in a list with commas."""
-    return {entry.strip() for entry in env.get(variable, "").split(",") if entry.strip()}
-
-
-def telling(handler):
-    """A logout that has the user's sessions ask at once who may still be there.
-
-    The hub has revoked the tokens of this login by then. Without it, an open
-    terminal would end at the gateway's next check, within a minute.
-    """
-
-    class Logout(handler):
-        async def handle_logout(self):
-            await super().handle_logout()
-            user = self.current_user
-            running = [s.server.url for s in user.spawners.values() if s.ready and s.server] if user else []
-            ask = AsyncHTTPClient().fetch
-            checks = [ask(url + "check", method="POST", body="", connect_timeout=2, request_timeout=2) for url in running]
-            await asyncio.gather(*checks, return_exceptions=True)
-
-    return Logout
-
-
-class Prompt:
-    """An authenticator whose logouts are prompt."""
-
-    def get_handlers(self, app):
-        handlers = dict(super().get_handlers(app))
-        handlers["/logout"] = telling(handlers.get("/logout", LogoutHandler))
-        return list(handlers.items())
-
-
-class Listed(Prompt):
-    """An authenticator whose admins are those on the list.
-
-    JupyterHub's own make admins of those on it and leave those who once were.
-    """
-
-    def is_admin(self, handler, authentication):
-        return authentication["name"] in self.admin_users
-
-
-class Password(Listed, SharedPasswordAuthenticator):
-    """One password for all, and a longer one for admins."""
-
-    async def authenticate(self, handler, data):
-        # JupyterHub 5 looks for the name among the admins as it was typed, so
-        # that "Trainer" would get into trainer's session with the password of all.
-        return await super().authenticate(handler, {**data, "username": self.normalize_username(data["username"])})
-
-
-class Anonymous(Prompt, Authenticator):
-    """Makes up a user for each browser that comes without a cookie."""
-
-    async def authenticate(self, handler, data):
-        return "guest-" + secrets.token_hex(6)
-
-
-admins, allowed = names("ADMIN_USERS"), names("ALLOWED_USERS")
-admin_groups, allowed_groups = names("ADMIN_GROUPS"), names("ALLOWED_GROUPS")
-anonymous = env["AUTH"] == "anonymous"
-if anonymous:
-    c.JupyterHub.authenticator_class = Anonymous
-    c.Anonymous.auto_login = True
-elif env["AUTH"] == "password":
-    c.JupyterHub.authenticator_class = Password
-    # JupyterHub takes names in lower case, whatever was typed.
-    admins, allowed = {user.lower() for user in admins}, {user.lower() for user in allowed}
-    c.Password.user_password = env["USER_PASSWORD"]
-    if admins:  # it complains of a password that is nobody's
-        c.Password.admin_password = env["ADMIN_PASSWORD"]
-elif env["AUTH"] == "openshift":
-    sys.path.insert(0, str(here))
-    import openshift_login
-
-    class OpenShift(Listed, openshift_login.OpenShift):
-        """The cluster's own login."""
-
-    c.JupyterHub.authenticator_class = OpenShift
-    o = c.OpenShift
-    o.client_id = f"system:serviceaccount:{env['POD_NAMESPACE']}:{env['SERVICE_ACCOUNT']}"
-    if env.get("PUBLIC_URL"):
-        o.oauth_callback_url = env["PUBLIC_URL"].rstrip("/") + "/hub/oauth_callback"
-    # No page of ours with a button before the cluster's.
-    o.auto_login = True
-    # The hub remembers who somebody is as long as its cookie lives, and keeps
-    # none of the cluster's tokens. It could ask the cluster again and again with
-    # one; but those live for 24 hours or less, and at their end an open
-    # terminal would turn into a login page in the middle of a workshop.
-    o.enable_auth_state = False
-    o.auth_refresh_age = 0
-    if admin_groups or allowed_groups:
-        o.manage_groups = True
-        o.admin_groups, o.allowed_groups = admin_groups, allowed_groups
-else:
-    sys.exit(f"AUTH is {env['AUTH']!r}; this hub knows openshift, password and anonymous")
-
-c.Authenticator.admin_users = admins
-c.Authenticator.allow_all = not (allowed or allowed_groups)
-c.Authenticator.allowed_users = allowed | admins if allowed else set()
+c.Authenticator.admin_users = people.admins
+c.Authenticator.allow_all = not (people.allowed or people.allowed_groups)
+c.Authenticator.allowed_users = people.allowed | people.admins if people.allowed else set()
 # Who is taken off the list stays out, even if the database knows them.
 c.Authenticator.allow_existing_users = False
 
@@ -423,8 +331,8 @@ else:
         s.storage_class = env["STORAGE_CLASS"]
 # A click on "delete user" must not cost an attendee's files. What nobody can
 # come back to may go with its user.
-s.delete_pvc = anonymous
-if anonymous or env["STORAGE_SIZE"] in ("", "0"):
+s.delete_pvc = guests
+if guests or env["STORAGE_SIZE"] in ("", "0"):
     s.environment["WORKSHOP_FILES"] = "lost"  # as the page has to say
 s.volumes = [home_volume, tools_volume, about_volume]
 s.volume_mounts = [{"name": "home", "mountPath": home}, tools_mount, about_mount]
@@ -601,7 +509,7 @@ if idle_timeout:
         ],
     }
     scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
-    if anonymous:
+    if guests:
         # Nobody can come back as one of them.
         culler["command"].append("--cull-users=true")
         scopes.append("delete:users")

@@ -91,7 +91,11 @@ func startAt(t *testing.T, api *rest.Config, database, version string, in render
 
 	port := freePort(t)
 	config := filepath.Join(dir, "jupyterhub_config.py")
-	for _, file := range []string{config, filepath.Join(dir, "openshift_login.py")} {
+	files, err := filepath.Glob(filepath.Join(dir, "*.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -437,7 +441,7 @@ func TestUnknownAuth(t *testing.T) {
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+filepath.Join(dir, "jupyterhub_config.py"))
 	command.Dir, command.Env = dir, append(env, "AUTH=magic")
 	out, err := command.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows openshift, password and anonymous", "'magic'")) {
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows anonymous, openshift, password", "'magic'")) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/capability"
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
+	"github.com/workshopctl/workshopctl/templates"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -214,7 +215,7 @@ func format(t *testing.T, all []*unstructured.Unstructured) []byte {
 	for _, o := range all {
 		o := o.DeepCopy()
 		if o.GetKind() == "ConfigMap" {
-			for _, code := range []string{"jupyterhub_config.py", "openshift_login.py", "page.html"} {
+			for _, code := range append([]string{"jupyterhub_config.py", "page.html"}, slices.Collect(maps.Keys(templates.Logins()))...) {
 				if err := unstructured.SetNestedField(o.Object, "…", "data", code); err != nil {
 					t.Fatal(err)
 				}
@@ -232,6 +233,24 @@ func format(t *testing.T, all []*unstructured.Unstructured) []byte {
 }
 
 var checksumLine = regexp.MustCompile(`(` + regexp.QuoteMeta(render.ChecksumAnnotation) + `: )[0-9a-f]{32}`)
+
+// Each kind of login is a file that the hub finds by its name.
+func TestLoginFiles(t *testing.T) {
+	var files, want []string
+	for file := range templates.Logins() {
+		if strings.HasPrefix(file, "login_") {
+			files = append(files, file)
+		}
+	}
+	for _, auth := range workshop.Auths() {
+		want = append(want, "login_"+string(auth)+".py")
+	}
+	slices.Sort(files)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, files); diff != "" {
+		t.Errorf("workshop.Auths and templates/login_*.py differ:\n%s", diff)
+	}
+}
 
 func TestSameInputSameBytes(t *testing.T) {
 	for name := range cases(t) {

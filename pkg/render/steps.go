@@ -159,10 +159,12 @@ func configureHub(w *rendering) error {
 	}
 	data := map[string]any{
 		"jupyterhub_config.py": templates.JupyterHubConfig,
-		"openshift_login.py":   templates.OpenShiftLogin,
 		"page.html":            templates.HubPage,
 		"429.html":             templates.FullPage,
 		"session.json":         string(content) + "\n",
+	}
+	for file, content := range templates.Logins() {
+		data[file] = content
 	}
 	if w.Spec.CABundle != "" {
 		data["ca-bundle.crt"] = w.Spec.CABundle

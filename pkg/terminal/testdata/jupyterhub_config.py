@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hub of the gateway's integration test: sessions are processes here."""
 import ast
-import asyncio
 import os
+import sys
 from pathlib import Path
 
 from jupyterhub.auth import DummyAuthenticator
-from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.spawner import SimpleLocalProcessSpawner
-from tornado.httpclient import AsyncHTTPClient
 
 c = get_config()  # noqa: F821
 E = os.environ
@@ -31,11 +29,11 @@ class Spawner(SimpleLocalProcessSpawner):
 own = ast.parse(Path(E["TEST_WORKSHOP_CONFIG"]).read_text())
 scopes = [ast.literal_eval(part.value) for part in own.body if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "s.server_token_scopes"]
 c.Spawner.server_token_scopes = scopes[0]
-own.body = [part for part in own.body if getattr(part, "name", "") in ("telling", "Prompt")]
-exec(compile(own, E["TEST_WORKSHOP_CONFIG"], "exec"))  # noqa: S102
+sys.path.insert(0, os.path.dirname(E["TEST_WORKSHOP_CONFIG"]))
+from logins import Prompt  # noqa: E402
 
 
-class Authenticator(Prompt, DummyAuthenticator):  # noqa: F821
+class Authenticator(Prompt, DummyAuthenticator):
     """Lets in everybody, as the name that they say."""
 
 

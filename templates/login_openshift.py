@@ -8,7 +8,6 @@ is user:info, who somebody is; the hub keeps no token of theirs.
 """
 
 import functools
-import html
 import json
 import ssl
 from pathlib import Path
@@ -20,29 +19,10 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.web import HTTPError
 from traitlets import default
 
+from logins import Listed, Refusal, again
+
 api_server = "https://kubernetes.default.svc"
 account = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
-
-class Refusal(HTTPError):
-    """A page that says what happened and what to do, with a way to begin anew.
-
-    `trainer` is what those can do about it who have deployed the workshop; the
-    log has it, too.
-    """
-
-    def __init__(self, status, title, attendee, trainer=""):
-        super().__init__(status, f"{title} {trainer}" if trainer else title)
-        text = html.escape(attendee)
-        if trainer:
-            text += f"<br><br><small>For your trainer: {html.escape(trainer)}</small>"
-        # The page is /hub/oauth_login or /hub/oauth_callback.
-        text += '<br><br><a class="btn btn-jupyter" role="button" href="login">Log in again</a>'
-        self.jupyterhub_message = attendee
-        self.jupyterhub_html_message = text
-
-
-again = "Try it again. If that doesn't help, tell your trainer what this page says."
 
 
 def trusted():
@@ -113,7 +93,7 @@ class Callback(OpenShiftOAuthenticator.callback_handler):
             ) from e
 
 
-class OpenShift(OpenShiftOAuthenticator):
+class OpenShift(Listed, OpenShiftOAuthenticator):
     login_handler = Login
     callback_handler = Callback
     discovered = False
@@ -226,3 +206,22 @@ def answer(error):
     except (ValueError, KeyError, AttributeError):
         said = error.message
     return f"{said}".rstrip(".") + "."
+
+
+def configure(c, env, people):
+    c.JupyterHub.authenticator_class = OpenShift
+    o = c.OpenShift
+    o.client_id = f"system:serviceaccount:{env['POD_NAMESPACE']}:{env['SERVICE_ACCOUNT']}"
+    if env.get("PUBLIC_URL"):
+        o.oauth_callback_url = env["PUBLIC_URL"].rstrip("/") + "/hub/oauth_callback"
+    # No page of ours with a button before the cluster's.
+    o.auto_login = True
+    # The hub remembers who somebody is as long as its cookie lives, and keeps
+    # none of the cluster's tokens. It could ask the cluster again and again with
+    # one; but those live for 24 hours or less, and at their end an open
+    # terminal would turn into a login page in the middle of a workshop.
+    o.enable_auth_state = False
+    o.auth_refresh_age = 0
+    if people.admin_groups or people.allowed_groups:
+        o.manage_groups = True
+        o.admin_groups, o.allowed_groups = people.admin_groups, people.allowed_groups
