@@ -80,11 +80,13 @@ func (c *Client) Delete(ctx context.Context, n workshop.Names, inventory []recor
 	if d.report == nil {
 		d.report = func(string) {}
 	}
-	live, err := c.Read(ctx, inventory)
+	// Attendees' passwords come from no deploy, so no inventory has them.
+	refs := append([]record.Ref{{APIVersion: "v1", Kind: "Secret", Name: n.Users()}}, inventory...)
+	live, err := c.Read(ctx, refs)
 	if err != nil {
 		return d.done, err
 	}
-	ours := live.ours(n, inventory)
+	ours := live.ours(n, refs)
 
 	d.report("stopping the hub")
 	if err := d.stop(ctx, ours, n.Hub(), workshop.ComponentHub); err != nil {

@@ -70,6 +70,15 @@ const pageSize = 200
 // Active returns the users who have a session that is not stopped, page by
 // page.
 func (c *Client) Active(ctx context.Context) ([]User, error) {
+	return c.users(ctx, url.Values{"state": {"active"}})
+}
+
+// Users returns all users that the hub knows, page by page.
+func (c *Client) Users(ctx context.Context) ([]User, error) {
+	return c.users(ctx, url.Values{})
+}
+
+func (c *Client) users(ctx context.Context, query url.Values) ([]User, error) {
 	var users []User
 	for offset := 0; ; {
 		var page struct {
@@ -80,7 +89,8 @@ func (c *Client) Active(ctx context.Context) ([]User, error) {
 				} `json:"next"`
 			} `json:"_pagination"`
 		}
-		query := url.Values{"state": {"active"}, "limit": {fmt.Sprint(pageSize)}, "offset": {fmt.Sprint(offset)}}
+		query.Set("limit", fmt.Sprint(pageSize))
+		query.Set("offset", fmt.Sprint(offset))
 		if _, err := c.do(ctx, http.MethodGet, "/users?"+query.Encode(), &page); err != nil {
 			return nil, fmt.Errorf("list the hub's users: %w", err)
 		}

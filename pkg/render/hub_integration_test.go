@@ -169,7 +169,7 @@ func TestSessionNames(t *testing.T) {
 		t.Run(hub.jupyterhub, func(t *testing.T) {
 			m, _ := probe(t, hub.jupyterhub, in, users...)
 			owner, longest := map[string]string{}, ""
-			for _, fixed := range []string{names.Hub(), names.HubPart(), names.Proxy(), names.ProxyAPI(), names.Record(), names.Session()} {
+			for _, fixed := range []string{names.Hub(), names.HubPart(), names.Proxy(), names.ProxyAPI(), names.Record(), names.Session(), names.Users()} {
 				owner[fixed] = "the workshop itself"
 			}
 			for _, user := range users {

@@ -28,6 +28,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/workshopctl/workshopctl/pkg/password"
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 	"github.com/workshopctl/workshopctl/test/testhub"
@@ -218,14 +219,21 @@ var xsrf = regexp.MustCompile(`name="_xsrf" value="([^"]+)"`)
 // login fills in the form in a browser of its own; 302 is a success.
 func (h *runningHub) login(t *testing.T, user, password string) int {
 	t.Helper()
-	b := browser(t)
-	_, _, page := do(t, b, request(t, http.MethodGet, h.url+"/hub/login", nil))
-	token := xsrf.FindStringSubmatch(page)
-	if token == nil {
-		t.Fatalf("no form on the login page:\n%s", page)
-	}
-	status, _, _ := do(t, b, request(t, http.MethodPost, h.url+"/hub/login", url.Values{"username": {user}, "password": {password}, "_xsrf": {token[1]}}))
+	status, _ := h.loginPage(t, user, password)
 	return status
+}
+
+// loginPage is what is read after that, too.
+func (h *runningHub) loginPage(t *testing.T, user, password string) (int, string) {
+	t.Helper()
+	b := browser(t)
+	_, _, form := do(t, b, request(t, http.MethodGet, h.url+"/hub/login", nil))
+	token := xsrf.FindStringSubmatch(form)
+	if token == nil {
+		t.Fatalf("no form on the login page:\n%s", form)
+	}
+	status, _, page := do(t, b, request(t, http.MethodPost, h.url+"/hub/login", url.Values{"username": {user}, "password": {password}, "_xsrf": {token[1]}}))
+	return status, page
 }
 
 // call uses the hub's API as workshopctl does.
@@ -443,5 +451,95 @@ func TestUnknownAuth(t *testing.T) {
 	out, err := command.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows anonymous, openshift, password", "'magic'")) {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestOwnPasswords: who has a password of their own comes in with that alone,
+// a change counts at the next login, and guessing ends soon.
+func TestOwnPasswords(t *testing.T) {
+	hash := func(t *testing.T, secret string) string {
+		t.Helper()
+		h, err := password.Hash(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	for _, version := range hubs {
+		t.Run(version.jupyterhub, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "passwords.json")
+			write := func(content string) {
+				t.Helper()
+				// As the kubelet does: the old file is there until the new one is.
+				if err := os.WriteFile(file+".new", []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Rename(file+".new", file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := startOn(t, filepath.Join(t.TempDir(), "hub.sqlite"), version.jupyterhub, as(t, input(func(s *workshop.Spec) {
+				s.AdminUsers, s.AllowedUsers = []string{"trainer", "boss"}, []string{"jane", "jim", "jill"}
+			})), "/etc/workshopctl/users/passwords.json", file)
+			shared, admin := string(h.secret[workshop.SecretUserPassword]), string(h.secret[workshop.SecretAdminPassword])
+			check := func(what string, want int, user, secret string) {
+				t.Helper()
+				if got := h.login(t, user, secret); got != want {
+					t.Errorf("%s: login of %s: %d, want %d", what, user, got, want)
+				}
+			}
+			check("nobody has one", 302, "jane", shared)
+
+			const long = "a-password-that-is-long-enough-for-admins"
+			content, err := json.Marshal(map[string]string{"jane": hash(t, "janes-own"), "trainer": hash(t, long), "boss": hash(t, "too-short"), "mallory": hash(t, "mallorys-own")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(string(content))
+			check("her own", 302, "jane", "janes-own")
+			check("as she types her name", 302, "JANE", "janes-own")
+			check("that of all", 403, "jane", shared)
+			check("that of all, with another spelling", 403, "Jane", shared)
+			check("somebody else's", 403, "jane", "mallorys-own")
+			check("none", 403, "jane", "")
+			check("longer than a hash can tell", 403, "jane", "janes-own"+strings.Repeat("x", 100))
+			check("who has none", 302, "jim", shared)
+			check("who has none, with another's", 403, "jim", "janes-own")
+			check("an admin's own", 302, "trainer", long)
+			check("that of all admins", 403, "trainer", admin)
+			check("that of all", 403, "trainer", shared)
+			check("an admin's own that is short", 403, "boss", "too-short")
+			check("who is on no list", 403, "mallory", "mallorys-own")
+
+			write(strings.Replace(string(content), `"jane"`, `"jill"`, 1))
+			check("hers is Jill's now", 302, "jill", "janes-own")
+			check("she has none any more", 302, "jane", shared)
+
+			write("{")
+			check("damaged", 500, "jim", shared)
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			check("gone", 302, "jim", shared)
+
+			for range 9 { // and one above
+				check("a guess", 403, "jim", "guessed")
+			}
+			for _, secret := range []string{"guessed", shared} { // the right one, too
+				if status, page := h.loginPage(t, "jim", secret); status != 403 || !strings.Contains(page, "too many wrong passwords") {
+					t.Errorf("after too many: %d\n%s", status, page)
+				}
+			}
+			check("somebody else, at the same time", 302, "jill", shared)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			for _, line := range h.log {
+				for _, secret := range []string{shared, admin, "janes-own", "guessed", long} {
+					if strings.Contains(line, secret) {
+						t.Errorf("the log has a password: %s", line)
+					}
+				}
+			}
+		})
 	}
 }

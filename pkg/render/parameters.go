@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/workshopctl/workshopctl/pkg/password"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -98,8 +99,8 @@ var secretKeys = []struct {
 	{workshop.SecretCookie, hexadecimal},
 	{workshop.SecretCrypt, hexadecimal},
 	{workshop.SecretAPIToken, hexadecimal},
-	{workshop.SecretUserPassword, func(r io.Reader) (string, error) { return readable(r, 3) }},
-	{workshop.SecretAdminPassword, func(r io.Reader) (string, error) { return readable(r, 8) }},
+	{workshop.SecretUserPassword, func(r io.Reader) (string, error) { return password.Generate(r, false) }},
+	{workshop.SecretAdminPassword, func(r io.Reader) (string, error) { return password.Generate(r, true) }},
 }
 
 // hexadecimal returns 32 random bytes in hexadecimal.
@@ -109,29 +110,6 @@ func hexadecimal(random io.Reader) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(b), nil
-}
-
-// alphabet of the passwords: lower case, and nothing that a projector or a
-// handwritten note could turn into something else (0 and o, 1 and l). It has
-// 32 letters, so that five bits of a random byte choose one without bias.
-const alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
-
-// readable returns a password of groups of four letters with "-" between
-// them: 20 bits each. JupyterHub wants 8 characters of an attendee's password
-// and 32 of an admin's.
-func readable(random io.Reader, groups int) (string, error) {
-	b := make([]byte, 4*groups)
-	if _, err := io.ReadFull(random, b); err != nil {
-		return "", err
-	}
-	var password strings.Builder
-	for i, v := range b {
-		if i > 0 && i%4 == 0 {
-			password.WriteByte('-')
-		}
-		password.WriteByte(alphabet[v&31])
-	}
-	return password.String(), nil
 }
 
 // unexpanded protects a value of an environment variable from Kubernetes,

@@ -37,6 +37,10 @@ func (n Names) ProxyAPI() string { return string(n) + "-proxy-api" }
 // Session is the NetworkPolicy of the sessions' pods.
 func (n Names) Session() string { return string(n) + "-session" }
 
+// Users is the Secret with the passwords that attendees have of their own, as
+// hashes. `workshopctl users` makes it, and no deploy touches it.
+func (n Names) Users() string { return string(n) + "-users" }
+
 // Record is the ConfigMap with the Spec, the inventory and the history.
 func (n Names) Record() string { return string(n) + "-workshop" }
 
@@ -110,6 +114,10 @@ const UsernameAnnotation = "hub.jupyter.org/username"
 // KeepUntilAnnotation on a session's pod says how long the session is kept,
 // whoever uses it or not (RFC 3339, UTC). What isn't a time means nothing.
 const KeepUntilAnnotation = "workshopctl.io/keep-until"
+
+// SecretPasswords is the key of the Secret Names.Users: a JSON object of bcrypt
+// hashes by user name.
+const SecretPasswords = "passwords.json" // #nosec G101 -- a key's name
 
 // Keys of the Secret Names.HubPart.
 const (

@@ -280,6 +280,15 @@ func (s Spec) Account() string {
 	return Names(s.Name).HubPart()
 }
 
+// UserName is a name as the hub knows its user: in lower case, whatever was
+// typed, but where another service has the say about names.
+func (s Spec) UserName(name string) string {
+	if s.Auth == AuthOpenShift {
+		return name
+	}
+	return strings.ToLower(name)
+}
+
 // WithDefaults returns the Spec with every field that has a default filled
 // in. The Expose and Host that depend on the cluster are left as they are; who
 // knows the cluster may have chosen a better Auth before.

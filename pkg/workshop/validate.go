@@ -287,12 +287,20 @@ func (v *validator) resources(kind, request, limit string) {
 
 func (v *validator) users(field string, names []string) {
 	for _, n := range names {
-		// JupyterHub's own rule is "not empty, no slash"; the list is handed
-		// to the hub with commas between the names.
-		if n == "" || n != strings.TrimSpace(n) || strings.ContainsAny(n, "/,\n\t") {
-			v.fail(field, n, "is no name: names are not empty and hold no slash, comma or line break")
+		if problem := UserProblem(n); problem != "" {
+			v.fail(field, n, problem)
 		}
 	}
+}
+
+// UserProblem says what is wrong with a user's name, as a clause; "" is nothing.
+func UserProblem(name string) string {
+	// JupyterHub's own rule is "not empty, no slash"; the list is handed
+	// to the hub with commas between the names.
+	if name == "" || name != strings.TrimSpace(name) || strings.ContainsAny(name, "/,\n\t") {
+		return "is no name: names are not empty and hold no slash, comma or line break"
+	}
+	return ""
 }
 
 // GatewayPort is where the gateway listens in each session.

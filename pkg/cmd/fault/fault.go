@@ -13,6 +13,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/apply"
 	"github.com/workshopctl/workshopctl/pkg/explain"
 	"github.com/workshopctl/workshopctl/pkg/record"
+	"github.com/workshopctl/workshopctl/pkg/users"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -69,6 +70,7 @@ func Code(err error) int {
 		foreignRecord *record.ForeignError
 		conflict      *apply.ConflictError
 		clash         *record.ConflictError
+		foreignUsers  *users.ForeignError
 	)
 	coded := given(err, func(e *Error) bool { return e.Code != 0 })
 	switch {
@@ -86,7 +88,7 @@ func Code(err error) int {
 		return BadUsage
 	case errors.As(err, &failure):
 		return NotReady
-	case errors.As(err, &foreign), errors.As(err, &foreignRecord), errors.As(err, &conflict), errors.As(err, &clash):
+	case errors.As(err, &foreign), errors.As(err, &foreignRecord), errors.As(err, &conflict), errors.As(err, &clash), errors.As(err, &foreignUsers):
 		return Refused
 	}
 	return Failed

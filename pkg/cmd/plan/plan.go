@@ -41,6 +41,8 @@ type Request struct {
 	Change choice.Change
 	// Spec to go back to, in place of a Change.
 	Spec *workshop.Spec
+	// Secret has new values of the workshop's Secret; the others stay.
+	Secret map[string][]byte
 	// ExistingSecret, see render.Input.
 	ExistingSecret string
 	// Account plans only what an administrator prepares (render.Account), which
@@ -157,7 +159,15 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if !p.First && p.Changed() && p.ForgetsSessions() {
 		p.Notes = append(p.Notes, "The hub has no volume for its database (--hub-storage-size 0): when it restarts for this change, it forgets the sessions that run, and their terminals end.")
 	}
-	return p, p.render(live.Secret(p.Names()))
+	secret := live.Secret(p.Names())
+	if len(r.Secret) > 0 {
+		secret = maps.Clone(secret)
+		if secret == nil {
+			secret = map[string][]byte{}
+		}
+		maps.Copy(secret, r.Secret)
+	}
+	return p, p.render(secret)
 }
 
 func newPlan(f *factory.Factory, namespace string, r Request) *Plan {

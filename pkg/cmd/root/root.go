@@ -32,6 +32,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/status"
 	"github.com/workshopctl/workshopctl/pkg/cmd/template"
 	"github.com/workshopctl/workshopctl/pkg/cmd/url"
+	"github.com/workshopctl/workshopctl/pkg/cmd/users"
 	"github.com/workshopctl/workshopctl/pkg/cmd/version"
 )
 
@@ -111,6 +112,7 @@ files last. You need one namespace and no cluster-admin rights.`,
 	)
 	add(groupAttend,
 		sessions.NewCommand(f, sessions.Runs{}),
+		users.NewCommand(f, users.Runs{}),
 		hubcmd.NewCommand(f, hubcmd.Runs{}),
 	)
 	add(groupFiles,
