@@ -49,6 +49,8 @@ var (
 	Kube     = Program{Name: "kube", Dir: "sandbox/kube", LDFlags: kubernetesVersion, Expect: "about ten minutes on two processors, once"}
 	DNS      = Program{Name: "dns", Dir: "sandbox/dns", Expect: "about two minutes, once"}
 	Registry = Program{Name: "registry", Dir: "sandbox/registry", Expect: "about a minute, once"}
+	// KWOK plays the kubelets of simulated nodes.
+	KWOK = Program{Name: "kwok", Dir: "sandbox/kwok", Expect: "about two minutes on two processors, once"}
 )
 
 // The programs of a sandbox with OpenShift: the first is its API server

@@ -21,6 +21,9 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"bogus"}, exitUsage, `there is no command "bogus"`},
 		{[]string{"up", "extra"}, exitUsage, "no arguments"},
+		{[]string{"up", "--simulated-nodes", "3"}, exitUsage, "add --control-plane"},
+		{[]string{"up", "--control-plane", "--simulated-nodes", "-1"}, exitUsage, "must be the number of nodes, not -1"},
+		{[]string{"up", "--control-plane", "--openshift", "--simulated-nodes", "3"}, exitUsage, "exclude each other"},
 		{[]string{"up", "--bogus"}, exitUsage, "unknown flag: --bogus; see: workshop-sandbox up --help"},
 		{[]string{"status", "--name", "Not/A/Name"}, exitUsage, "can't be a sandbox's name"},
 		{[]string{"status", "-o", "xml"}, exitUsage, `no output format "xml"`},

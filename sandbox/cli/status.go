@@ -67,7 +67,9 @@ func printStatus(streams Streams, s node.Status) error {
 	if s.HasIngress() {
 		fmt.Fprintf(streams.Out, ", ingress on %d and %d", s.Ports.HTTP, s.Ports.HTTPS)
 	}
-	if s.ControlPlane {
+	if s.SimulatedNodes > 0 {
+		fmt.Fprintf(streams.Out, ", control plane with %d simulated nodes)\n", s.SimulatedNodes)
+	} else if s.ControlPlane {
 		fmt.Fprintf(streams.Out, ", control plane only)\n")
 	} else {
 		fmt.Fprintf(streams.Out, ", registry on %d)\nNode: %s\n", s.Ports.Registry, s.Node)

@@ -31,6 +31,7 @@ type upOptions struct {
 	source       string
 	controlPlane bool
 	openshift    bool
+	simulated    int // nodes
 	images       []string
 	cli          image.Built // image of the stream openshift/cli, once it is pushed
 	timeout      time.Duration
@@ -60,8 +61,11 @@ kept in ~/.cache/workshop-sandbox.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.fixed = map[string]bool{}
-			for _, flag := range []string{"api-port", "http-port", "https-port", "registry-port", "openshift"} {
+			for _, flag := range []string{"api-port", "http-port", "https-port", "registry-port", "openshift", "simulated-nodes"} {
 				o.fixed[flag] = cmd.Flags().Changed(flag)
+			}
+			if err := o.validate(); err != nil {
+				return err
 			}
 			return o.run(cmd.Context())
 		},
@@ -71,6 +75,7 @@ kept in ~/.cache/workshop-sandbox.`,
 	f.StringVar(&o.source, "source", "", "checkout of workshopctl to build from (default: $WORKSHOP_SANDBOX_SOURCE, else the one around the working directory or this program)")
 	f.BoolVar(&o.controlPlane, "control-plane", false, "start only etcd, the API server and its controllers, empty, for tests")
 	f.BoolVar(&o.openshift, "openshift", false, "speak OpenShift: its API groups, login, routes, image streams and security context constraints")
+	f.IntVar(&o.simulated, "simulated-nodes", 0, fmt.Sprintf("with --control-plane: have this many nodes where pods get ready and nothing runs, each with room for %d", node.SimulatedPods))
 	f.StringSliceVar(&o.images, "images", allImages, "images to have in the registry, or none")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take to become ready, after all is built")
 	f.IntVar(&o.ports.API, "api-port", 0, "port of 127.0.0.1 for the API server (default: the last one, 6443, or a free one)")
@@ -81,6 +86,19 @@ kept in ~/.cache/workshop-sandbox.`,
 	f.Bool("detach", true, "leave it running in the background")
 	_ = f.MarkHidden("detach")
 	return cmd
+}
+
+// validate checks what can be checked without looking at the machine.
+func (o *upOptions) validate() error {
+	switch {
+	case o.simulated < 0:
+		return usageError{fmt.Errorf("--simulated-nodes: must be the number of nodes, not %d", o.simulated)}
+	case o.simulated > 0 && !o.controlPlane:
+		return usageError{errors.New("--simulated-nodes: a whole sandbox has a real node; add --control-plane")}
+	case o.simulated > 0 && o.openshift:
+		return usageError{errors.New("--simulated-nodes and --openshift exclude each other")}
+	}
+	return nil
 }
 
 // step prints a line of progress with the time since the start.
@@ -99,6 +117,9 @@ func (o *upOptions) run(ctx context.Context) error {
 	last, err := node.LoadConfig(dirs.ConfigFile())
 	if err != nil {
 		return err
+	}
+	if o.simulated > 0 && last.OpenShift {
+		return usageError{fmt.Errorf("sandbox %s speaks OpenShift, and --simulated-nodes is for one that doesn't: take it down first, with: %s down --name %s", o.name, filepath.Base(os.Args[0]), o.name)}
 	}
 	if last.OpenShift && !o.openshift {
 		if o.fixed["openshift"] {
@@ -278,7 +299,14 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 	}
 	old := status.Config
 	// A running sandbox may have more than was asked for.
-	cfg, err := o.config(ctx, src, cache, o.controlPlane && (old.ControlPlane || !status.Running))
+	controlPlane := o.controlPlane && (old.ControlPlane || !status.Running)
+	if o.simulated > 0 && !controlPlane {
+		return usageError{fmt.Errorf("it has a real node already, which simulated ones can't join: take it down first, with: %s down --name %s", filepath.Base(os.Args[0]), o.name)}
+	}
+	if controlPlane && status.Running && !o.fixed["simulated-nodes"] {
+		o.simulated = old.SimulatedNodes
+	}
+	cfg, err := o.config(ctx, src, cache, controlPlane)
 	if err != nil {
 		return err
 	}
@@ -293,7 +321,7 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 		case cfg == old && status.Units != nil:
 			o.step("%s is running and not healthy yet", o.name)
 			return o.wait(ctx, dirs, client, ready.registry)
-		case status.Units != nil && cfg.Executable == old.Executable && cfg.ControlPlane == old.ControlPlane && cfg.OpenShift == old.OpenShift && cfg.Ports == old.Ports:
+		case status.Units != nil && cfg.Executable == old.Executable && cfg.ControlPlane == old.ControlPlane && cfg.OpenShift == old.OpenShift && cfg.SimulatedNodes == old.SimulatedNodes && cfg.Ports == old.Ports:
 			o.step("%s is running; restarting what has changed", o.name)
 			if err := cfg.Save(dirs.ConfigFile()); err != nil {
 				return err
@@ -319,7 +347,7 @@ func (o *upOptions) startSandbox(ctx context.Context, dirs host.Dirs, src, cache
 
 // config says what should run, and builds what that needs.
 func (o *upOptions) config(ctx context.Context, src, cache string, controlPlane bool) (node.Config, error) {
-	cfg := node.Config{Name: o.name, ControlPlane: controlPlane, OpenShift: o.openshift}
+	cfg := node.Config{Name: o.name, ControlPlane: controlPlane, OpenShift: o.openshift, SimulatedNodes: o.simulated}
 	exe, err := os.Executable()
 	if err != nil {
 		return cfg, err
@@ -336,6 +364,9 @@ func (o *upOptions) config(ctx context.Context, src, cache string, controlPlane 
 	programs := []needed{{build.Kube, &p.Kube}}
 	if !controlPlane {
 		programs = append(programs, needed{build.DNS, &p.DNS}, needed{build.Registry, &p.Registry})
+	}
+	if o.simulated > 0 {
+		programs = append(programs, needed{build.KWOK, &p.KWOK})
 	}
 	if o.openshift {
 		programs = append(programs, needed{build.OpenShiftKubeAPIServer, &p.KubeAPIServer}, needed{build.OpenShiftAPIServer, &p.OpenShiftAPIServer},
@@ -585,6 +616,9 @@ func (o *upOptions) summary(dirs host.Dirs) {
 	fmt.Fprintf(o.streams.Err, "\nSandbox %s is ready.\n", o.name)
 	fmt.Fprintf(o.streams.Err, "  use it      eval \"$(%s env%s)\"\n", self, named)
 	fmt.Fprintf(o.streams.Err, "  kubectl     %s --kubeconfig %s\n", filepath.Join(dirs.State, "bin", "kubectl"), dirs.Kubeconfig())
+	if cfg.SimulatedNodes > 0 {
+		fmt.Fprintf(o.streams.Err, "  nodes       %d simulated ones: pods get ready there, and nothing runs\n", cfg.SimulatedNodes)
+	}
 	if cfg.OpenShift {
 		fmt.Fprintf(o.streams.Err, "  users       user1 to user5 (password openshift), trainer (trainer), admin (admin)\n  login page  %s\n", cfg.OAuthURL())
 	}

@@ -67,6 +67,9 @@ type Config struct {
 	ControlPlane bool `json:"controlPlane,omitempty"`
 	// OpenShift adds OpenShift's own servers and controllers.
 	OpenShift bool `json:"openshift,omitempty"`
+	// SimulatedNodes is how many nodes a control plane has that are played by
+	// KWOK: pods get ready there, and nothing runs.
+	SimulatedNodes int `json:"simulatedNodes,omitempty"`
 	// Ports of the host's loopback address.
 	Ports Ports `json:"ports"`
 	// Executable is the hash of the workshop-sandbox that supervises.
@@ -89,6 +92,7 @@ type Programs struct {
 	Kube     string `json:"kube"`
 	DNS      string `json:"dns,omitempty"`
 	Registry string `json:"registry,omitempty"`
+	KWOK     string `json:"kwok,omitempty"`
 	// OpenShift's.
 	KubeAPIServer              string `json:"kubeAPIServer,omitempty"`
 	OpenShiftAPIServer         string `json:"openshiftAPIServer,omitempty"`

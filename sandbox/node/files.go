@@ -143,6 +143,10 @@ func (n node) files() map[string]string {
 		n.etc("admin.kubeconfig"):              n.kubeconfig("admin", inside, metav1.NamespaceDefault),
 		n.etc("controller-manager.kubeconfig"): n.kubeconfig("controller-manager", inside, metav1.NamespaceDefault),
 	}
+	if n.SimulatedNodes > 0 {
+		files[n.etc("scheduler.kubeconfig")] = n.kubeconfig("scheduler", inside, metav1.NamespaceDefault)
+		files[n.etc("kwok.yaml")] = kwok
+	}
 	if n.ControlPlane {
 		return files
 	}

@@ -40,11 +40,18 @@ func openshiftNode(dir string, controlPlane bool) node {
 	return n
 }
 
+func simulatedNode(dir string) node {
+	n := testNode(dir, true)
+	n.SimulatedNodes, n.Programs.KWOK = 10, "/cache/kwok"
+	return n
+}
+
 // The configuration and command lines of every program, as they are now.
 func TestGolden(t *testing.T) {
 	for name, n := range map[string]node{
 		"node": testNode("", false), "control-plane": testNode("", true),
 		"openshift": openshiftNode("", false), "openshift-control-plane": openshiftNode("", true),
+		"simulated": simulatedNode(""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder

@@ -80,7 +80,7 @@ func Init(dirs host.Dirs, run []string) error {
 	if err := n.mounts().Apply(); err != nil {
 		return err
 	}
-	if err := network(); err != nil {
+	if err := n.network(); err != nil {
 		return err
 	}
 	files := []uintptr{0, 1, 2}
@@ -159,15 +159,21 @@ func (n node) mounts() host.Mounts {
 // network gives the empty network namespace the node's address. It is on a
 // bridge without members, as not every kernel has dummy devices. Services
 // need a route, because it is looked up before their address is translated.
-func network() error {
-	cmd := exec.Command("ip", "-batch", "-") //nolint:noctx // it ends by itself
-	cmd.Stdin = strings.NewReader(strings.Join([]string{
+// All addresses of simulated pods are this machine's own, so that one program
+// can answer for all of them.
+func (n node) network() error {
+	lines := []string{
 		"link set lo up",
 		"link add node0 type bridge",
 		"address add " + Address + "/24 dev node0",
 		"link set node0 up",
 		"route add " + serviceRange + " dev node0",
-	}, "\n"))
+	}
+	if n.SimulatedNodes > 0 {
+		lines = append(lines, "route add local "+podRange+" dev lo")
+	}
+	cmd := exec.Command("ip", "-batch", "-") //nolint:noctx // it ends by itself
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("set up the network inside: %w: %s", err, out)
 	}

@@ -37,6 +37,9 @@ const (
 	unitPrivateRegistry   = "registry-private"
 	unitIngress           = "ingress"
 	unitStorage           = "storage"
+	unitKWOK              = "kwok"
+	unitSimulatedNodes    = "simulated-nodes"
+	unitSimulatedSessions = "simulated-sessions"
 )
 
 // Registry is the unit that images are pushed to.
@@ -71,12 +74,14 @@ func (n node) units() []supervise.Unit {
 		units = append(units,
 			supervise.Unit{Name: unitIngress, After: []string{after}, Task: n.ingress, Ready: answers("tcp", net.JoinHostPort(Address, strconv.Itoa(n.Ports.HTTPS)))})
 	}
+	if n.SimulatedNodes > 0 {
+		units = append(units, n.simulatedUnits()...)
+	}
 	if n.ControlPlane {
 		return units
 	}
 	return append(units,
-		n.program(unitScheduler, []string{unitAPIServer}, healthy("https://127.0.0.1:10259/healthz"), n.Programs.Kube, "kube-scheduler",
-			"--kubeconfig="+n.etc("scheduler.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"),
+		n.scheduler(),
 		n.program(unitContainerd, nil, answers("unix", runtimeSocket), "containerd", "--config", n.etc("containerd.toml")),
 		n.program(unitKubelet, []string{unitContainerd, unitAPIServer}, healthy("http://127.0.0.1:10248/healthz"), n.Programs.Kube, "kubelet",
 			"--config="+n.etc("kubelet.yaml"), "--kubeconfig="+n.etc("node.kubeconfig"), "--hostname-override="+n.Name, "--node-ip="+Address),
@@ -89,6 +94,11 @@ func (n node) units() []supervise.Unit {
 			"--addr", net.JoinHostPort(Address, strconv.Itoa(privateRegistryPort)), "--root", n.state("registry"), "--htpasswd-user", registryUser, "--htpasswd-password-file", n.etc("registry-password")),
 		supervise.Unit{Name: unitStorage, After: []string{unitAPIServer}, Task: n.storage},
 	)
+}
+
+func (n node) scheduler(more ...string) supervise.Unit {
+	args := []string{n.Programs.Kube, "kube-scheduler", "--kubeconfig=" + n.etc("scheduler.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"}
+	return n.program(unitScheduler, []string{unitAPIServer}, healthy("https://127.0.0.1:10259/healthz"), append(args, more...)...)
 }
 
 const serviceAccountIssuer = "https://kubernetes.default.svc.cluster.local"
@@ -163,7 +173,12 @@ func (n node) storage(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return storage.Run(ctx, rc, storage.Config{Root: n.state("volumes"), NodeName: n.Name, ClassName: StorageClass, Log: logger(out)})
+	cfg := storage.Config{Root: n.state("volumes"), NodeName: n.Name, ClassName: StorageClass, Log: logger(out)}
+	if n.SimulatedNodes > 0 {
+		cfg.NodeName = "" // whichever the scheduler has chosen
+		rc.QPS, rc.Burst = simulatedQPS, 2*simulatedQPS
+	}
+	return storage.Run(ctx, rc, cfg)
 }
 
 func logger(out io.Writer) func(string, ...any) {

@@ -38,7 +38,8 @@ type Config struct {
 	// Root is the directory that holds a directory for each volume. It is
 	// made if it isn't there.
 	Root string
-	// NodeName is the one node that the volumes are on.
+	// NodeName is the one node that the volumes are on. Without it they are on
+	// any node that the scheduler chooses, which only simulated ones can be.
 	NodeName string
 	// ClassName is the name of the StorageClass, which is made the default.
 	ClassName string
@@ -252,7 +253,7 @@ func (p *provisioner) claim(ctx context.Context, key item) error {
 	}
 	if c.Spec.VolumeName != "" || c.DeletionTimestamp != nil ||
 		c.Spec.StorageClassName == nil || *c.Spec.StorageClassName != p.cfg.ClassName ||
-		c.Annotations[annotationProvisioner] != provisionerName || c.Annotations[annotationSelectedNode] != p.cfg.NodeName {
+		c.Annotations[annotationProvisioner] != provisionerName || !p.serves(c.Annotations[annotationSelectedNode]) {
 		return nil
 	}
 	if reason := unsupported(c); reason != "" {
@@ -285,6 +286,11 @@ func (p *provisioner) claim(ctx context.Context, key item) error {
 	return nil
 }
 
+// serves says whether volumes are on that node.
+func (p *provisioner) serves(node string) bool {
+	return node != "" && (p.cfg.NodeName == "" || p.cfg.NodeName == node)
+}
+
 // unsupported says what a claim wants that a directory can't give.
 func unsupported(c *corev1.PersistentVolumeClaim) string {
 	switch {
@@ -311,7 +317,7 @@ func (p *provisioner) newVolume(c *corev1.PersistentVolumeClaim) *corev1.Persist
 				Namespace: c.Namespace, Name: c.Name, UID: c.UID, ResourceVersion: c.ResourceVersion},
 			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: p.path(name)}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{p.cfg.NodeName}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{c.Annotations[annotationSelectedNode]}}},
 			}}}},
 		},
 	}

@@ -282,3 +282,24 @@ func TestClassOfAnother(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Without a node of its own, the provisioner serves any that the scheduler has
+// chosen, and the volume is there.
+func TestAnyNode(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	client := fake.NewClientset(claim(1), claim(2, func(c *corev1.PersistentVolumeClaim) {
+		c.Annotations[annotationSelectedNode] = "another"
+	}), claim(3, func(c *corev1.PersistentVolumeClaim) { delete(c.Annotations, annotationSelectedNode) }))
+	made := watchVolumes(t, client)
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, client, Config{Root: t.TempDir(), ClassName: "local", Log: t.Logf}) }()
+	got := await(t, made, watch.Added, 2)
+	for n, want := range map[int]string{1: "node", 2: "another"} {
+		v := got["pvc-"+string(uid(n))]
+		if v == nil || v.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Values[0] != want {
+			t.Errorf("claim %d: %+v", n, v)
+		}
+	}
+	cancel()
+	<-ended
+}
