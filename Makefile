@@ -121,6 +121,16 @@ bench-terminal: $(TERMINADO)/complete ## The terminal against terminado and a ba
 	go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/workshop-terminal
 	go run ./test/terminalbench -gateway bin/workshop-terminal -python $(TERMINADO)/bin/python $(ARGS)
 
+.PHONY: bench-sessions
+bench-sessions: packages build bin/bench/kubectl ## The list of 2,000 simulated sessions against kubectl's (root): make bench-sessions ARGS='-rounds 15'
+	KEEP=$(KEEP) .ci/with-sandbox scale --control-plane --simulated-nodes 10 -- \
+	  env WORKSHOPCTL_TEST_KUBECTL=$(CURDIR)/bin/bench/kubectl go test -count=1 -timeout 60m -tags scale -run TestBenchSessions -v ./test/scale $(ARGS)
+
+# A kubectl by itself, as people have it: the sandbox's own is one program with
+# all of Kubernetes.
+bin/bench/kubectl: sandbox/kube/go.mod
+	cd sandbox/kube && go build -ldflags '-s -w' -o $(CURDIR)/bin/bench/ k8s.io/kubernetes/cmd/kubectl
+
 $(TERMINADO)/complete: test/terminalbench/requirements.txt
 	python3 -m venv --clear $(TERMINADO)
 	$(TERMINADO)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build integration
+//go:build integration || scale
 
 // Package testcluster gives integration tests a real API server: each test a
 // namespace of its own with a trainer, who is its admin and has no rights

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build integration || e2e
+//go:build integration || e2e || scale
 
 // Package testhub gives tests the real JupyterHub and its proxy, at the versions
 // that the images have, and what examines the pages that they show.
