@@ -30,7 +30,7 @@ var (
 //go:embed jupyterhub_config.py
 var JupyterHubConfig string
 
-//go:embed logins.py login_*.py
+//go:embed logins*.py login_*.py
 var logins embed.FS
 
 // Logins are Python modules beside jupyterhub_config.py, by the names of their

@@ -8,18 +8,15 @@ is user:info, who somebody is; the hub keeps no token of theirs.
 """
 
 import functools
-import json
 import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from oauthenticator.openshift import OpenShiftOAuthenticator
 from tornado.httpclient import HTTPClientError
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
-from tornado.web import HTTPError
 from traitlets import default
 
 from logins import Listed, Refusal, again
+from logins_oauth import Elsewhere, answer, remember
 
 api_server = "https://kubernetes.default.svc"
 account = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -46,63 +43,15 @@ def _trusted(file, _changed):
     return context
 
 
-class Login(OpenShiftOAuthenticator.login_handler):
-    """Sends the browser to the cluster's login page."""
+class OpenShift(Listed, Elsewhere, OpenShiftOAuthenticator):
+    server = "cluster's login"
+    denied = (
+        "You have not let the workshop know who you are at the cluster. It asks for nothing but your name, and needs it to give you "
+        "a session of your own: log in again, and choose to allow it."
+    )
 
-    async def get(self):
-        await self.authenticator.discover()
-        super().get()
-
-
-class Callback(OpenShiftOAuthenticator.callback_handler):
-    """Takes up who comes back from the cluster's login page."""
-
-    def initialize(self, **kwargs):
-        super().initialize(**kwargs)
-        # Errors and requests are logged with their address, which must not tell
-        # the code. The arguments have been read from it by now.
-        self.request.uri, self.request.query = self.request.path, ""
-
-    def set_default_headers(self):
-        super().set_default_headers()
-        # Nor must what the page loads or leads to.
-        self.set_header("Referrer-Policy", "no-referrer")
-
-    def check_error(self):
-        error = self.get_argument("error", "")
-        if not error:
-            return
-        said = self.get_argument("error_description", error)
-        if error == "access_denied":
-            raise Refusal(
-                400,
-                "The cluster's login was not allowed to tell who this is.",
-                "You have not let the workshop know who you are at the cluster. It asks for nothing but your name, and needs it to give you "
-                f"a session of your own: log in again, and choose to allow it. (The cluster's login says: {said})",
-            )
-        raise Refusal(400, f"The cluster's login answers {error!r}: {said!r}.", f"The cluster's login says: {said}. {again}")
-
-    def check_state(self):
-        try:
-            super().check_state()
-        except HTTPError as e:
-            raise Refusal(
-                e.status_code,
-                f"{e.log_message}.",
-                "This login was begun in another browser, was done already, or has taken too long.",
-            ) from e
-
-
-class OpenShift(Listed, OpenShiftOAuthenticator):
-    login_handler = Login
-    callback_handler = Callback
-    discovered = False
-
-    @default("http_client")
-    def _http_client(self):
-        # Not the one of libcurl, which images may have, too: it takes no SSL
-        # context, and names under .localhost for its own machine.
-        return SimpleAsyncHTTPClient(force_instance=True, max_clients=100)
+    def trusted(self):
+        return trusted()
 
     @default("openshift_url")
     def _api_server(self):
@@ -172,56 +121,12 @@ class OpenShift(Listed, OpenShiftOAuthenticator):
             "`workshopctl deploy` changes the list with --allowed-users and --allowed-groups.",
         )
 
-    async def fetch(self, req, *args, **kwargs):
-        """Send a request to the cluster; say what is wrong if it can't be."""
-        host = urlsplit(req.url).netloc
-        try:
-            req.ssl_options = trusted()
-            return await super().fetch(req, *args, **kwargs)
-        except ssl.SSLError as e:
-            raise Refusal(
-                502,
-                f"The hub doesn't trust {host}.",
-                f"The workshop doesn't trust the certificate of {host}, so nobody can log in.",
-                f"{e}. Put the certificate of the authority that signed it into caBundle of the workshop file, and deploy that.",
-            ) from e
-        except HTTPClientError as e:
-            if e.code < 500:
-                raise  # what it means depends on what was asked
-            raise unreachable(host, f"it answers {e.code} ({e.message})") from e
-        except OSError as e:
-            raise unreachable(host, str(e)) from e
-
-
-def unreachable(host, why):
-    return Refusal(502, f"The hub doesn't reach {host}.", f"The workshop doesn't reach {host}, so nobody can log in at the moment. {again}", f"{host}: {why}.")
-
-
-def answer(error):
-    """What an OAuth server or API server said, in its own words."""
-    body = error.response.body if error.response else b""
-    try:
-        said = json.loads(body)
-        said = said.get("error_description") or said.get("message") or said["error"]
-    except (ValueError, KeyError, AttributeError):
-        said = error.message
-    return f"{said}".rstrip(".") + "."
-
 
 def configure(c, env, people):
     c.JupyterHub.authenticator_class = OpenShift
     o = c.OpenShift
     o.client_id = f"system:serviceaccount:{env['POD_NAMESPACE']}:{env['SERVICE_ACCOUNT']}"
-    if env.get("PUBLIC_URL"):
-        o.oauth_callback_url = env["PUBLIC_URL"].rstrip("/") + "/hub/oauth_callback"
-    # No page of ours with a button before the cluster's.
-    o.auto_login = True
-    # The hub remembers who somebody is as long as its cookie lives, and keeps
-    # none of the cluster's tokens. It could ask the cluster again and again with
-    # one; but those live for 24 hours or less, and at their end an open
-    # terminal would turn into a login page in the middle of a workshop.
-    o.enable_auth_state = False
-    o.auth_refresh_age = 0
+    remember(o, env)
     if people.admin_groups or people.allowed_groups:
         o.manage_groups = True
         o.admin_groups, o.allowed_groups = people.admin_groups, people.allowed_groups

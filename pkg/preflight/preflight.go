@@ -60,7 +60,7 @@ type Finding struct { //nolint:errname // an error only by what it embeds
 type check func(ctx context.Context, client kubernetes.Interface, in Input) ([]Finding, error)
 
 func checks() []check {
-	return []check{namespace, rights, account, quota, limits, storageClass, ingressClass, routeHost, oauthServer, secrets, streamRights}
+	return []check{namespace, rights, account, quota, limits, storageClass, ingressClass, routeHost, oauthServer, oidcIssuer, oidcSecret, secrets, streamRights}
 }
 
 // Check runs all checks but TerminalImage's, at once, and returns what they

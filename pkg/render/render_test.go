@@ -112,6 +112,11 @@ func cases(t *testing.T) map[string]render.Input {
 	})
 	openshift.Capabilities.OAuth, openshift.Capabilities.SecurityContext = true, true
 	all["openshift-login"] = openshift
+	all["oidc-login"] = input(func(s *workshop.Spec) {
+		ingress(s)
+		s.TLSSecret, s.Auth, s.AllowedGroups = "workshop-tls", workshop.AuthOIDC, []string{"class"}
+		s.OIDC = workshop.OIDC{IssuerURL: "https://login.example.com/realms/$(class)", ClientID: "workshop", ClientSecretName: "login-client", Scopes: []string{"openid", "email"}, UsernameClaim: "email"}
+	})
 	scc := input(ingress)
 	scc.Capabilities.SecurityContext = true
 	all["security-context-constraints"] = scc
@@ -289,6 +294,34 @@ func TestSecretsSurvive(t *testing.T) {
 	}
 }
 
+// The secret of an OpenID Connect provider's client stays in the workshop's own
+// Secret as long as it is of use, and is never made up.
+func TestClientSecret(t *testing.T) {
+	in := input(func(s *workshop.Spec) {
+		ingress(s)
+		s.Auth = workshop.AuthOIDC
+		s.OIDC = workshop.OIDC{IssuerURL: "https://login.example.com", ClientID: "workshop"}
+	})
+	if got, made := secretOf(t, in)[workshop.SecretOIDCClient]; made {
+		t.Errorf("it was made up: %q", got)
+	}
+	in.Secret = map[string][]byte{workshop.SecretOIDCClient: []byte("given")}
+	if got := string(secretOf(t, in)[workshop.SecretOIDCClient]); got != "given" {
+		t.Errorf("it is %q", got)
+	}
+	if _, err := render.Template(in); err == nil || !strings.Contains(err.Error(), "--oidc-secret") {
+		t.Errorf("a Template with a secret in it, or without: %v", err)
+	}
+	in.Spec.OIDC.ClientSecretName = "own"
+	if got, left := secretOf(t, in)[workshop.SecretOIDCClient]; left {
+		t.Errorf("%q is kept beside a Secret of the person's own", got)
+	}
+	in.Spec.Auth, in.Spec.OIDC = workshop.AuthPassword, workshop.OIDC{}
+	if got, left := secretOf(t, in)[workshop.SecretOIDCClient]; left {
+		t.Errorf("%q is kept for a login that has no use for it", got)
+	}
+}
+
 func TestSecretsAreRandom(t *testing.T) {
 	in := input(nil)
 	in.Random = nil
@@ -441,7 +474,11 @@ func checkPods(t *testing.T, d metav1.ObjectMeta, pod corev1.PodTemplateSpec, na
 		}
 		for _, e := range c.Env {
 			if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
-				if want := stdcmp.Or(in.ExistingSecret, names.HubPart()); e.ValueFrom.SecretKeyRef.Name != want {
+				want := stdcmp.Or(in.ExistingSecret, names.HubPart())
+				if e.Name == workshop.SecretOIDCClient {
+					want = stdcmp.Or(in.Spec.OIDC.ClientSecretName, want)
+				}
+				if e.ValueFrom.SecretKeyRef.Name != want {
 					t.Errorf("%s: %s is from %s, not %s", d.Name, e.Name, e.ValueFrom.SecretKeyRef.Name, want)
 				}
 			}

@@ -33,8 +33,10 @@ type rendering struct {
 // steps put on the objects what templates can't express, one concern each.
 // The checksum comes after everything that changes what it is taken of.
 var steps = []func(*rendering) error{
+	keepClientSecret,
 	encodeSecret,
 	useExistingSecret,
+	useOIDC,
 	dropStreamRights,
 	useServiceAccount,
 	configureHub,
@@ -49,6 +51,51 @@ var steps = []func(*rendering) error{
 	findRoute,
 	setMetadata,
 	setChecksums,
+}
+
+// keepClientSecret puts the secret by which an OpenID Connect provider knows the
+// workshop to the others, where no Secret of the person's own has it.
+func keepClientSecret(w *rendering) error {
+	secret := w.find("Secret", w.names.HubPart())
+	value := w.Secret[workshop.SecretOIDCClient]
+	if secret == nil || w.Spec.Auth != workshop.AuthOIDC || w.Spec.OIDC.ClientSecretName != "" || len(value) == 0 {
+		return nil
+	}
+	return unstructured.SetNestedField(secret.Object, string(value), "stringData", workshop.SecretOIDCClient)
+}
+
+// useOIDC tells the hub of the provider that attendees log in at.
+func useOIDC(w *rendering) error {
+	o := w.Spec.OIDC
+	if w.Spec.Auth != workshop.AuthOIDC {
+		return nil
+	}
+	from := corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: w.names.HubPart()}, Key: workshop.SecretOIDCClient}
+	switch {
+	case o.ClientSecretName != "":
+		from.Name, from.Key = o.ClientSecretName, workshop.OIDCSecretKey
+	case w.ExistingSecret != "":
+		from.Name = w.ExistingSecret
+	case w.export:
+		return &workshop.FieldError{Field: "oidc.clientSecretName", Problem: "is not set, and a Template holds no secrets of others; name a Secret with --oidc-secret"}
+	}
+	return w.eachPod(func(component workshop.Component, pod *corev1.PodTemplateSpec) {
+		if component != workshop.ComponentHub {
+			return
+		}
+		container := &pod.Spec.Containers[0]
+		for _, variable := range []corev1.EnvVar{
+			{Name: "OIDC_ISSUER", Value: o.IssuerURL},
+			{Name: "OIDC_CLIENT_ID", Value: o.ClientID},
+			{Name: "OIDC_USERNAME_CLAIM", Value: o.UsernameClaim},
+			{Name: "OIDC_GROUPS_CLAIM", Value: o.GroupsClaim},
+			{Name: "OIDC_SCOPES", Value: strings.Join(o.Scopes, " ")},
+		} {
+			variable.Value = unexpanded(variable.Value)
+			container.Env = append(container.Env, variable)
+		}
+		container.Env = append(container.Env, corev1.EnvVar{Name: workshop.SecretOIDCClient, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &from}})
+	})
 }
 
 // encodeSecret turns the template's stringData into data: the API server keeps

@@ -127,4 +127,6 @@ const (
 	SecretAPIToken      = "WORKSHOPCTL_API_TOKEN" // #nosec G101 -- a key's name
 	SecretUserPassword  = "USER_PASSWORD"         // #nosec G101 -- a key's name
 	SecretAdminPassword = "ADMIN_PASSWORD"        // #nosec G101 -- a key's name
+	// SecretOIDCClient is there only if the client's secret was given to deploy.
+	SecretOIDCClient = "OIDC_CLIENT_SECRET" // #nosec G101 -- a key's name
 )

@@ -34,3 +34,12 @@ func (n Names) OAuthRedirects(s Spec) map[string]string {
 func OAuthClient(namespace, account string) string {
 	return "system:serviceaccount:" + namespace + ":" + account
 }
+
+// CallbackURL is where another server's login page sends attendees back to; ""
+// without an address.
+func (s Spec) CallbackURL() string {
+	if s.URL() == "" {
+		return ""
+	}
+	return s.URL() + "hub/oauth_callback"
+}

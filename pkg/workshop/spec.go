@@ -29,10 +29,13 @@ const (
 	// the cluster has one (OpenShift's OAuth server), and takes them for who
 	// they are there.
 	AuthOpenShift Auth = "openshift"
+	// AuthOIDC sends attendees to the login page of an OpenID Connect provider
+	// (Spec.OIDC).
+	AuthOIDC Auth = "oidc"
 )
 
 // Auths lists the kinds of login in the order in which help shows them.
-func Auths() []Auth { return []Auth{AuthOpenShift, AuthPassword, AuthAnonymous} }
+func Auths() []Auth { return []Auth{AuthOpenShift, AuthPassword, AuthAnonymous, AuthOIDC} }
 
 // Expose is how browsers reach the workshop from outside the cluster.
 type Expose string
@@ -115,7 +118,9 @@ type Spec struct {
 
 	// Auth is how attendees log in.
 	Auth Auth `json:"auth,omitempty"`
-	// AdminUsers may use the hub's admin page. With AuthPassword names are
+	// OIDC is the provider of AuthOIDC.
+	OIDC OIDC `json:"oidc,omitzero"`
+	// AdminUsers may use the hub's admin page. Names are
 	// compared in lower case; with AuthOpenShift as they are, for the cluster
 	// tells "Jane" from "jane".
 	AdminUsers []string `json:"adminUsers,omitempty"`
@@ -123,7 +128,7 @@ type Spec struct {
 	// AllowedGroups; with neither, everybody may.
 	AllowedUsers []string `json:"allowedUsers,omitempty"`
 	// AdminGroups and AllowedGroups are the same for the cluster's groups of
-	// users (AuthOpenShift).
+	// users (AuthOpenShift), or those that the provider tells (AuthOIDC).
 	AdminGroups   []string `json:"adminGroups,omitempty"`
 	AllowedGroups []string `json:"allowedGroups,omitempty"`
 	// APIServer is the address of the cluster that a kubeconfig in each
@@ -206,6 +211,29 @@ type Spec struct {
 	CABundle string `json:"caBundle,omitempty"`
 }
 
+// OIDC is a provider of logins by OpenID Connect, and what it knows the
+// workshop by.
+type OIDC struct {
+	// IssuerURL is the provider's, as it writes it in its discovery document,
+	// which is at IssuerURL/.well-known/openid-configuration.
+	IssuerURL string `json:"issuerURL,omitempty"`
+	// ClientID that the provider has for the workshop.
+	ClientID string `json:"clientID,omitempty"`
+	// ClientSecretName names a Secret with the client's secret, under the key
+	// OIDCSecretKey. Empty means that the workshop's own Secret has it.
+	ClientSecretName string `json:"clientSecretName,omitempty"`
+	// UsernameClaim and GroupsClaim have the user's name and groups. Names are
+	// taken in lower case, but for the claim sub.
+	UsernameClaim string `json:"usernameClaim,omitempty"`
+	GroupsClaim   string `json:"groupsClaim,omitempty"`
+	// Scopes that are asked for; openid is one of them.
+	Scopes []string `json:"scopes,omitempty"`
+}
+
+// OIDCSecretKey is the key of the client's secret in the Secret that
+// OIDC.ClientSecretName names, as OpenShift's own identity providers have it.
+const OIDCSecretKey = "clientSecret"
+
 // Storage is the volume of each session, mounted at /opt/app-root.
 type Storage struct {
 	// Size as a Kubernetes quantity ("1Gi"); "0" means no volume: files are
@@ -265,7 +293,12 @@ const (
 	DefaultCPULimit       = "1"
 	DefaultIdleTimeout    = Duration("2h")
 	DefaultUploadLimit    = "100Mi"
+	DefaultUsernameClaim  = "preferred_username"
+	DefaultGroupsClaim    = "groups"
 )
+
+// DefaultScopes of AuthOIDC tell a user's name.
+func DefaultScopes() []string { return []string{"openid", "profile"} }
 
 // Images are the image names of a release, used where a Spec names none.
 type Images struct {
@@ -283,7 +316,7 @@ func (s Spec) Account() string {
 // UserName is a name as the hub knows its user: in lower case, whatever was
 // typed, but where another service has the say about names.
 func (s Spec) UserName(name string) string {
-	if s.Auth == AuthOpenShift {
+	if s.Auth == AuthOpenShift || s.Auth == AuthOIDC && s.OIDC.UsernameClaim == "sub" {
 		return name
 	}
 	return strings.ToLower(name)
@@ -306,6 +339,13 @@ func (s Spec) WithDefaults(images Images) Spec {
 	fill(&s.HubImage, images.Hub)
 	fill(&s.ProxyImage, images.Proxy)
 	fill((*string)(&s.Auth), string(AuthPassword))
+	if s.Auth == AuthOIDC {
+		fill(&s.OIDC.UsernameClaim, DefaultUsernameClaim)
+		fill(&s.OIDC.GroupsClaim, DefaultGroupsClaim)
+		if len(s.OIDC.Scopes) == 0 {
+			s.OIDC.Scopes = DefaultScopes()
+		}
+	}
 	fill((*string)(&s.Workload), string(WorkloadDeployment))
 	fill(&s.Storage.Size, DefaultStorageSize)
 	fill(&s.HubStorageSize, DefaultHubStorageSize)

@@ -33,7 +33,7 @@ func TestValidateNamesFieldAndRemedy(t *testing.T) {
 		"registry's URL":   {func(s *workshop.Spec) { s.Registry = "https://r.example" }, `registry "https://r.example" is no registry; write it like registry.example.com/team`},
 		"registry's host":  {func(s *workshop.Spec) { s.Registry = "team" }, `registry "team" is no registry`},
 		"registry's path":  {func(s *workshop.Spec) { s.Registry = "r.example/Team" }, `registry "r.example/Team" is no registry`},
-		"auth":             {func(s *workshop.Spec) { s.Auth = "ldap" }, `auth "ldap" is unknown; choose one of openshift, password, anonymous`},
+		"auth":             {func(s *workshop.Spec) { s.Auth = "ldap" }, `auth "ldap" is unknown; choose one of openshift, password, anonymous, oidc`},
 		"anonymous admins": {func(s *workshop.Spec) { s.Auth, s.AdminUsers = "anonymous", []string{"a"} }, "knows no user names"},
 		"user with comma":  {func(s *workshop.Spec) { s.AllowedUsers = []string{"a,b"} }, `allowedUsers "a,b" is no name`},
 		"group":            {func(s *workshop.Spec) { s.Auth, s.AdminGroups = "openshift", []string{"a\n"} }, `adminGroups "a\n" is no name`},

@@ -129,10 +129,11 @@ func (s Spec) Validate() error {
 	case s.Auth == AuthAnonymous && groups+len(s.AdminUsers)+len(s.AllowedUsers) > 0:
 		v.fail("auth", string(s.Auth), "knows no user names: leave admins and allowed users and groups out, or choose another auth")
 	case s.Auth == AuthPassword && groups > 0:
-		v.fail("auth", string(s.Auth), "knows no groups: leave adminGroups and allowedGroups out, or choose auth openshift")
-	case s.Auth == AuthOpenShift && s.Expose == ExposeNone:
-		v.fail("auth", string(s.Auth), "needs an address that the cluster's login page can send attendees back to, and expose none gives none: choose another expose, or auth password")
+		v.fail("auth", string(s.Auth), "knows no groups: leave adminGroups and allowedGroups out, or choose auth openshift or oidc")
+	case (s.Auth == AuthOpenShift || s.Auth == AuthOIDC) && s.Expose == ExposeNone:
+		v.fail("auth", string(s.Auth), "needs an address that the login page can send attendees back to, and expose none gives none: choose another expose, or auth password")
 	}
+	v.oidc(s)
 	v.apiServer(s.APIServer)
 
 	v.quantity("storage.size", s.Storage.Size, true)
@@ -382,6 +383,49 @@ func origin(u *url.URL) string {
 		return ""
 	}
 	return u.Scheme + "://" + u.Host
+}
+
+var (
+	claimName = regexp.MustCompile(`^[!-~]+$`)
+	scopeName = regexp.MustCompile(`^[!#-\[\]-~]+$`) // RFC 6749
+)
+
+func (v *validator) oidc(s Spec) {
+	o := s.OIDC
+	if s.Auth != AuthOIDC {
+		if o.IssuerURL != "" || o.ClientID != "" || o.ClientSecretName != "" {
+			v.fail("oidc", "", "is of use with auth oidc only; leave it out, or choose that auth")
+		}
+		return
+	}
+	u, err := url.Parse(o.IssuerURL)
+	switch {
+	case o.IssuerURL == "":
+		v.fail("oidc.issuerURL", "", "is not set; name the provider with --oidc-issuer")
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
+		v.fail("oidc.issuerURL", o.IssuerURL, "is no issuer; write it like https://login.example.com/realms/class")
+	case u.Scheme != "https":
+		v.fail("oidc.issuerURL", o.IssuerURL, "is plain HTTP, over which anybody on the way could log in as anybody; use https")
+	case strings.HasSuffix(u.Path, "/.well-known/openid-configuration"):
+		v.fail("oidc.issuerURL", o.IssuerURL, "is that of the discovery document; leave /.well-known/openid-configuration out")
+	}
+	if o.ClientID == "" || strings.ContainsFunc(o.ClientID, func(r rune) bool { return r < ' ' || r > '~' }) {
+		v.fail("oidc.clientID", o.ClientID, "must be the client ID that the provider has for the workshop; name it with --oidc-client-id")
+	}
+	v.subdomain("oidc.clientSecretName", o.ClientSecretName)
+	for field, claim := range map[string]string{"oidc.usernameClaim": o.UsernameClaim, "oidc.groupsClaim": o.GroupsClaim} {
+		if !claimName.MatchString(claim) {
+			v.fail(field, claim, "is no name of a claim; write it like preferred_username")
+		}
+	}
+	for _, scope := range o.Scopes {
+		if !scopeName.MatchString(scope) {
+			v.fail("oidc.scopes", scope, "is no scope; write it like profile")
+		}
+	}
+	if !slices.Contains(o.Scopes, "openid") {
+		v.fail("oidc.scopes", strings.Join(o.Scopes, ","), "lacks openid, without which the provider doesn't say who has logged in")
+	}
 }
 
 func (v *validator) apiServer(address string) {

@@ -5,6 +5,7 @@
 package choice
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -45,11 +46,17 @@ func settings() []setting {
 	return []setting{
 		{flag: FlagTerminalImage, field: "terminalImage", usage: "`IMAGE` that sessions run; a name without a slash is that of an image stream, if the project has one", set: func(s *workshop.Spec, v string) { s.SetImage(workshop.Image{Name: v}) }},
 		{flag: FlagImageStream, field: "imageStream", usage: "Image stream tag, `[PROJECT/]NAME[:TAG]`, whose image sessions run (default openshift/cli where the cluster has it)", set: func(s *workshop.Spec, v string) { s.SetImage(workshop.Image{Stream: v}) }},
-		{flag: "auth", field: "auth", usage: "How attendees log in: `openshift|password|anonymous` (default openshift, the cluster's own login, where it has one; else password)", values: words(workshop.Auths()), set: func(s *workshop.Spec, v string) { s.Auth = workshop.Auth(v) }},
+		{flag: "auth", field: "auth", usage: "How attendees log in: `openshift|password|anonymous|oidc` (default openshift, the cluster's own login, where it has one; else password)", values: words(workshop.Auths()), set: setAuth},
+		{flag: "oidc-issuer", field: "oidc.issuerURL", usage: "`URL` of the OpenID Connect provider for --auth oidc, as its discovery document has it", own: true, set: text(func(s *workshop.Spec) *string { return &s.OIDC.IssuerURL })},
+		{flag: "oidc-client-id", field: "oidc.clientID", usage: "`ID` of the client that the provider has for the workshop", own: true, set: text(func(s *workshop.Spec) *string { return &s.OIDC.ClientID })},
+		{flag: flagOIDCSecret, field: "oidc.clientSecretName", usage: "`SECRET` with the client's secret under the key " + workshop.OIDCSecretKey + ", in place of --" + flagOIDCFile, own: true, set: text(func(s *workshop.Spec) *string { return &s.OIDC.ClientSecretName })},
+		{flag: "oidc-username-claim", field: "oidc.usernameClaim", usage: "`CLAIM` with the user's name (default " + workshop.DefaultUsernameClaim + ")", own: true, set: text(func(s *workshop.Spec) *string { return &s.OIDC.UsernameClaim })},
+		{flag: "oidc-groups-claim", field: "oidc.groupsClaim", usage: "`CLAIM` with the user's groups; dots lead into a claim, as in realm_access.roles (default " + workshop.DefaultGroupsClaim + ")", own: true, set: text(func(s *workshop.Spec) *string { return &s.OIDC.GroupsClaim })},
+		{flag: "oidc-scopes", field: "oidc.scopes", usage: "What to ask the provider for, `SCOPE,SCOPE…` (default openid,profile)", own: true, set: func(s *workshop.Spec, v string) { s.OIDC.Scopes = list(v) }},
 		{flag: "admin-users", field: "adminUsers", usage: "Who may use the hub's admin page, `NAME,NAME…`", set: func(s *workshop.Spec, v string) { s.AdminUsers = list(v) }},
-		{flag: "admin-groups", field: "adminGroups", usage: "Which groups of the cluster's users may use it, `GROUP,GROUP…`", set: func(s *workshop.Spec, v string) { s.AdminGroups = list(v) }},
+		{flag: "admin-groups", field: "adminGroups", usage: "Which groups of the cluster's users, or of the provider's, may use it, `GROUP,GROUP…`", set: func(s *workshop.Spec, v string) { s.AdminGroups = list(v) }},
 		{flag: "allowed-users", field: "allowedUsers", usage: "Who may log in, `NAME,NAME…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedUsers = list(v) }},
-		{flag: "allowed-groups", field: "allowedGroups", usage: "Which groups of the cluster's users may log in, `GROUP,GROUP…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedGroups = list(v) }},
+		{flag: "allowed-groups", field: "allowedGroups", usage: "Which groups of the cluster's users, or of the provider's, may log in, `GROUP,GROUP…` (default everybody)", set: func(s *workshop.Spec, v string) { s.AllowedGroups = list(v) }},
 		{flag: "api-server", field: "apiServer", usage: "`URL` of the cluster that a kubeconfig in each session names, or \"none\" (default " + workshop.InClusterAPIServer + " where attendees can `oc login`)", set: text(func(s *workshop.Spec) *string { return &s.APIServer })},
 
 		{flag: "storage-size", field: "storage.size", usage: "`SIZE` of each attendee's volume; 0 for none (default " + workshop.DefaultStorageSize + ")", set: text(func(s *workshop.Spec) *string { return &s.Storage.Size })},
@@ -79,6 +86,13 @@ func settings() []setting {
 		{flag: "hub-image", field: "hubImage", usage: "`IMAGE` of the hub", set: text(func(s *workshop.Spec) *string { return &s.HubImage })},
 		{flag: "proxy-image", field: "proxyImage", usage: "`IMAGE` of the proxy", set: text(func(s *workshop.Spec) *string { return &s.ProxyImage })},
 		{flag: "gateway-image", field: "gatewayImage", usage: "`IMAGE` with workshop-terminal", set: text(func(s *workshop.Spec) *string { return &s.GatewayImage })},
+	}
+}
+
+// setAuth drops the provider with the login that it was for.
+func setAuth(s *workshop.Spec, v string) {
+	if s.Auth = workshop.Auth(v); s.Auth != workshop.AuthOIDC {
+		s.OIDC = workshop.OIDC{}
 	}
 }
 
@@ -130,6 +144,8 @@ const (
 	flagHost       = "host"
 	flagSubdomains = "subdomains"
 	flagTLSSecret  = "tls-secret"
+	flagOIDCSecret = "oidc-secret"             // #nosec G101 -- a flag's name
+	flagOIDCFile   = "oidc-client-secret-file" // #nosec G101 -- a flag's name
 )
 
 // Flags are the flags of a command that describe a workshop.
@@ -139,6 +155,7 @@ type Flags struct {
 	env    []string
 	ports  []string
 	from   []string
+	secret string
 }
 
 // AddTo gives a command the flags.
@@ -162,6 +179,9 @@ func (f *Flags) add(cmd *cobra.Command, wanted func(flag string) bool) {
 			complete = cobra.FixedCompletions(s.values, cobra.ShellCompDirectiveNoFileComp)
 		}
 		_ = cmd.RegisterFlagCompletionFunc(s.flag, complete)
+		if s.flag == flagOIDCSecret {
+			flags.StringVar(&f.secret, flagOIDCFile, "", "`FILE` with the client's secret, which is kept in the workshop's own Secret; \"-\" reads stdin")
+		}
 		if s.flag == "idle-timeout" {
 			flags.StringArrayVar(&f.env, flagEnv, nil, "`NAME=VALUE` in the environment of each session, or NAME- to remove one; may be repeated")
 			_ = cmd.RegisterFlagCompletionFunc(flagEnv, cobra.NoFileCompletions)
@@ -188,6 +208,8 @@ type Change struct {
 	RemovePorts []string
 	// NotesOrigins replace those there are, if they are not nil.
 	NotesOrigins []string
+	// ClientSecret of the OpenID Connect provider, which is no part of a Spec.
+	ClientSecret []byte
 }
 
 // ToChange collects what the flags say, and reads the file that they name.
@@ -232,6 +254,11 @@ func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) 
 	if c.Values[FlagTerminalImage] != "" && c.Values[FlagImageStream] != "" {
 		return c, fault.Usage("--%s and --%s both say which image sessions run; leave one of them out", FlagTerminalImage, FlagImageStream)
 	}
+	if f.secret != "" {
+		if err := f.toClientSecret(&c, stdin); err != nil {
+			return c, err
+		}
+	}
 	if flags.Changed("filename") {
 		spec, err := readFile(f.file, stdin)
 		if err != nil {
@@ -240,6 +267,31 @@ func (f *Flags) ToChange(flags *pflag.FlagSet, stdin io.Reader) (Change, error) 
 		c.Replace = &spec
 	}
 	return c, nil
+}
+
+// toClientSecret reads the client's secret, of which nobody needs more than a line.
+func (f *Flags) toClientSecret(c *Change, stdin io.Reader) (err error) {
+	if f.values[flagOIDCSecret] != nil && *f.values[flagOIDCSecret] != "" {
+		return fault.Usage("--%s and --%s both say where the client's secret is; leave one of them out", flagOIDCSecret, flagOIDCFile)
+	}
+	if f.secret == "-" && f.file == "-" {
+		return fault.Usage("--%s - and -f - can't both read stdin", flagOIDCFile)
+	}
+	var content []byte
+	if f.secret == "-" {
+		content, err = io.ReadAll(io.LimitReader(stdin, 1<<16))
+	} else {
+		content, err = os.ReadFile(f.secret)
+	}
+	if err != nil {
+		return fault.Usage("read the client's secret: %w", err)
+	}
+	content = bytes.TrimSpace(content)
+	if len(content) == 0 || bytes.ContainsAny(content, "\r\n\x00") {
+		return fault.Usage("--%s: the client's secret is one line", flagOIDCFile)
+	}
+	c.ClientSecret = content
+	return nil
 }
 
 // toPorts reads the flags for web apps.

@@ -85,6 +85,10 @@ are refused.`,
   # What would it be?
   workshopctl deploy -f workshop.yaml --dry-run=client -o yaml
 
+  # Logins at an OpenID Connect provider
+  workshopctl deploy --auth oidc --oidc-issuer https://login.example.com/realms/class \
+    --oidc-client-id workshop --oidc-client-secret-file secret.txt
+
   # In a script: the URL alone is on stdout
   url=$(workshopctl deploy class --auth anonymous --timeout 10m)`,
 		Args:              factory.Args("[NAME]"),
@@ -232,6 +236,9 @@ func howToGoOn(f *factory.Factory, p *plan.Plan, waited bool) {
 		f.Say("Log in:    with an account of the cluster that is on the list")
 	case p.Spec.Auth == workshop.AuthOpenShift:
 		f.Say("Log in:    with any account of the cluster (--allowed-users and --allowed-groups set limits)")
+	case p.Spec.Auth == workshop.AuthOIDC:
+		f.Say("Log in:    with an account at %s", p.Spec.OIDC.IssuerURL)
+		f.Say("           The provider must know where to send people back to (redirect URI): %s", p.Spec.CallbackURL())
 	case p.Spec.Auth == workshop.AuthAnonymous:
 		f.Say("Log in:    nothing to type; each browser gets a session of its own")
 	case user != "":

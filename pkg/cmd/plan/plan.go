@@ -159,15 +159,33 @@ func Make(ctx context.Context, f *factory.Factory, c *factory.Cluster, r Request
 	if !p.First && p.Changed() && p.ForgetsSessions() {
 		p.Notes = append(p.Notes, "The hub has no volume for its database (--hub-storage-size 0): when it restarts for this change, it forgets the sessions that run, and their terminals end.")
 	}
-	secret := live.Secret(p.Names())
-	if len(r.Secret) > 0 {
-		secret = maps.Clone(secret)
-		if secret == nil {
-			secret = map[string][]byte{}
-		}
-		maps.Copy(secret, r.Secret)
+	secret := r.secret(live.Secret(p.Names()))
+	if err := p.checkClientSecret(secret); err != nil {
+		return nil, err
 	}
 	return p, p.render(secret)
+}
+
+// secret are the values of the workshop's Secret that are to be kept, and new
+// ones.
+func (r Request) secret(kept map[string][]byte) map[string][]byte {
+	all := map[string][]byte{}
+	maps.Copy(all, kept)
+	maps.Copy(all, r.Secret)
+	if len(r.Change.ClientSecret) > 0 {
+		all[workshop.SecretOIDCClient] = r.Change.ClientSecret
+	}
+	return all
+}
+
+// checkClientSecret looks for the secret by which an OpenID Connect provider
+// knows the workshop.
+func (p *Plan) checkClientSecret(secret map[string][]byte) error {
+	if p.Spec.Auth != workshop.AuthOIDC || p.Spec.OIDC.ClientSecretName != "" || p.existingSecret != "" || len(secret[workshop.SecretOIDCClient]) > 0 {
+		return nil
+	}
+	return &fault.Error{Code: fault.BadUsage, Err: p.failed(errors.New("the provider's secret for the workshop is not known")),
+		Hint: "Give it with --oidc-client-secret-file FILE, or name a Secret of your own with --oidc-secret."}
 }
 
 func newPlan(f *factory.Factory, namespace string, r Request) *Plan {
@@ -192,7 +210,10 @@ func Offline(f *factory.Factory, namespace string, r Request) (*Plan, error) {
 	if r.Account {
 		return p, p.renderAccount()
 	}
-	return p, p.render(nil)
+	if err := p.checkClientSecret(r.secret(nil)); err != nil {
+		return nil, err
+	}
+	return p, p.render(r.secret(nil))
 }
 
 func isWorkload(kind string) bool { return kind == "Deployment" || kind == "DeploymentConfig" }
