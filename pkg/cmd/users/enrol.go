@@ -150,8 +150,7 @@ func enrol(ctx context.Context, f *factory.Factory, c *factory.Cluster, r *recor
 	if err := printEnrolled(f, o, result); err != nil {
 		return err
 	}
-	_, err = wanted.carry(ctx, f, c, r, verb, o.TimeoutOptions)
-	return err
+	return wanted.carry(ctx, f, c, r, verb, o.TimeoutOptions)
 }
 
 // credentialsOf finds out which passwords people are to have.

@@ -87,8 +87,7 @@ func Remove(ctx context.Context, f *factory.Factory, o *RemoveOptions) error {
 	}
 	// The lists first: without a password of their own they could log in with
 	// the shared one.
-	changed, err := wanted.carry(ctx, f, c, r, "users remove", o.TimeoutOptions)
-	if err != nil {
+	if err := wanted.carry(ctx, f, c, r, "users remove", o.TimeoutOptions); err != nil {
 		return err
 	}
 	if err := own.Change(ctx, func(all map[string]string) {
@@ -100,8 +99,12 @@ func Remove(ctx context.Context, f *factory.Factory, o *RemoveOptions) error {
 	}
 	deliver(ctx, f, own)
 	f.Say("Removed %s.", strings.Join(names, ", "))
-	if !closed(r.Spec) || !changed {
-		f.Say("Everybody may log in to %s, they too, with the shared password; a list of names keeps others out: workshopctl users add", r.Spec.Name)
+	if !closed(r.Spec) {
+		with := ""
+		if r.Spec.Auth == workshop.AuthPassword {
+			with = " with the shared password"
+		}
+		f.Say("Everybody may log in to %s%s, they too; a list of names keeps others out: workshopctl users add", r.Spec.Name, with)
 	}
 	return files(ctx, f, c, r.Spec, names)
 }

@@ -97,7 +97,7 @@ func listsOf(spec workshop.Spec) lists {
 }
 
 // carry deploys the lists, as `deploy` would, if they have changed.
-func (l lists) carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, r *record.Record, verb string, timeout factory.TimeoutOptions) (changed bool, err error) {
+func (l lists) carry(ctx context.Context, f *factory.Factory, c *factory.Cluster, r *record.Record, verb string, timeout factory.TimeoutOptions) error {
 	change := choice.Change{Values: map[string]string{}}
 	if !slices.Equal(l.allowed, r.Spec.AllowedUsers) {
 		change.Values["allowed-users"] = strings.Join(l.allowed, ",")
@@ -106,14 +106,14 @@ func (l lists) carry(ctx context.Context, f *factory.Factory, c *factory.Cluster
 		change.Values["admin-users"] = strings.Join(l.admins, ",")
 	}
 	if len(change.Values) == 0 {
-		return false, nil
+		return nil
 	}
 	p, err := plan.Make(ctx, f, c, plan.Request{Verb: verb, Name: r.Spec.Name, Record: r, Change: change})
 	if err != nil {
-		return false, err
+		return err
 	}
 	_, err = plan.Carry(ctx, f, c, p, plan.Options{SkipImageCheck: true, Wait: true, TimeoutOptions: timeout}, f.Progress())
-	return true, err
+	return err
 }
 
 // deliver has the hub learn of changed passwords at once.
