@@ -449,7 +449,7 @@ func TestUnknownAuth(t *testing.T) {
 	command := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-m", "jupyterhub", "--config="+filepath.Join(dir, "jupyterhub_config.py"))
 	command.Dir, command.Env = dir, append(env, "AUTH=magic")
 	out, err := command.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows anonymous, openshift, password", "'magic'")) {
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("AUTH is %s; this hub knows anonymous, oidc, openshift, password", "'magic'")) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
