@@ -44,6 +44,9 @@ Usage:
                                     show the attendee's shell here, too; ends with its input
   workshop-terminal shell [--term T [--true-colour]] [-- COMMAND [ARG...]]
                                     run a shell beside the attendee's, or a command, with its environment
+  workshop-terminal pack PATH       send a file or folder to stdout, for sessions cp
+  workshop-terminal unpack [--name NAME] PATH
+                                    put what comes from there into its place
   workshop-terminal version         print the version
 `
 
@@ -67,6 +70,10 @@ func Run(ctx context.Context, args []string, version string, stdin io.Reader, st
 		return attach(ctx, rest, stdin, stdout, stderr)
 	case name == "shell":
 		return beside(rest, stderr)
+	case name == "pack":
+		return pack(ctx, rest, stdout, stderr)
+	case name == "unpack":
+		return unpack(ctx, rest, stdin, stdout, stderr)
 	case name == "serve":
 		return serve(ctx, rest, version, stdout, stderr)
 	case name == "version" && len(rest) == 0:
@@ -134,6 +141,8 @@ func ExitCode(err error) int {
 		return 2
 	case errors.As(err, &run):
 		return run.Code
+	case errors.Is(err, errPartly):
+		return 3
 	}
 	return 1
 }

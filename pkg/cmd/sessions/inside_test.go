@@ -53,7 +53,9 @@ func (c *class) run(in string, args ...string) (code int, stdout, stderr string)
 func (c *class) wants(code int, stdout, stderr []string, args ...string) {
 	c.t.Helper()
 	gotCode, out, errOut := c.run("", args...)
-	sorted := func(text string) []string { return slices.Sorted(slices.Values(strings.Split(strings.TrimSpace(text), "\n"))) }
+	sorted := func(text string) []string {
+		return slices.Sorted(slices.Values(strings.Split(strings.TrimSpace(text), "\n")))
+	}
 	want := func(lines []string) []string { return sorted(strings.Join(lines, "\n")) }
 	if diff := cmp.Diff(want(stdout), sorted(out)) + cmp.Diff(want(stderr), sorted(errOut)); gotCode != code || diff != "" {
 		c.t.Errorf("%v: exit code %d, want %d\n%s", args, gotCode, code, diff)
@@ -143,4 +145,3 @@ func TestExecForbidden(t *testing.T) {
 		}
 	}
 }
-

@@ -16,6 +16,7 @@ type Runs struct {
 	Attach factory.Run[*AttachOptions]
 	Shell  factory.Run[*ShellOptions]
 	Exec   factory.Run[*ExecOptions]
+	Cp     factory.Run[*CpOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.
@@ -31,6 +32,6 @@ func NewCommand(f *factory.Factory, runs Runs) *cobra.Command {
   workshopctl sessions shell jane`,
 	}
 	factory.Group(cmd)
-	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell), newExec(f, runs.Exec))
+	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell), newExec(f, runs.Exec), newCp(f, runs.Cp))
 	return cmd
 }

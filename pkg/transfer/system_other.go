@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !unix
+
+package transfer
+
+import "os"
+
+type linkError = os.LinkError
+
+func isQuota(error) bool { return false }
+
+// room isn't known here.
+func room(*os.Root) int64 { return -1 }
