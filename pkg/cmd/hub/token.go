@@ -103,21 +103,28 @@ func owner(spec workshop.Spec, named string) (string, error) {
 	return named, nil
 }
 
-// tokenOf is a token in `-o json`.
-type tokenOf struct {
-	ID           string    `json:"id"`
-	User         string    `json:"user"`
-	Note         string    `json:"note"`
-	Scopes       []string  `json:"scopes"`
-	Created      time.Time `json:"created,omitzero"`
-	Expires      time.Time `json:"expires,omitzero"`
+// Token is what `hub token -o json` prints, and each of `hub token list -o json`.
+type Token struct {
+	// ID names it for `hub token revoke`.
+	ID string `json:"id"`
+	// User it belongs to.
+	User string `json:"user"`
+	// Note says what it is for.
+	Note string `json:"note"`
+	// Scopes say what it may do, those that others bring with them included.
+	Scopes  []string  `json:"scopes"`
+	Created time.Time `json:"created,omitzero"`
+	// Expires is when it ends; nothing means never.
+	Expires time.Time `json:"expires,omitzero"`
+	// LastActivity is when it was last used.
 	LastActivity time.Time `json:"lastActivity,omitzero"`
-	Token        string    `json:"token,omitempty"`
+	// Token itself, when it is made.
+	Token string `json:"token,omitempty"`
 }
 
-func shown(t hub.Token, user string) tokenOf {
+func shown(t hub.Token, user string) Token {
 	slices.Sort(t.Scopes)
-	return tokenOf{ID: t.ID, User: user, Note: t.Note, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires, LastActivity: t.LastActivity, Token: t.Secret}
+	return Token{ID: t.ID, User: user, Note: t.Note, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires, LastActivity: t.LastActivity, Token: t.Secret}
 }
 
 // known adds what to do where the hub doesn't know the user.
@@ -213,7 +220,7 @@ func ListTokens(ctx context.Context, f *factory.Factory, o *ListOptions) error {
 	if err != nil {
 		return known(ctx, client, user, err)
 	}
-	items, names := []tokenOf{}, []string{}
+	items, names := []Token{}, []string{}
 	for _, t := range tokens {
 		items = append(items, shown(t, user))
 		names = append(names, "token/"+t.ID)
