@@ -311,7 +311,7 @@ func (h *runningHub) checkAPI(t *testing.T) {
 		{http.MethodGet, "/users/jane", 200},
 		{http.MethodDelete, "/users/jane/server", 204}, // none runs
 		{http.MethodDelete, "/users/jane", 403},
-		{http.MethodPost, "/users/jane/tokens", 403},
+		{http.MethodPost, "/users/jane/tokens", 201}, // `hub token`
 		{http.MethodPost, "/shutdown", 403},
 	} {
 		if status, body := h.call(t, c.method, c.path); status != c.want {
