@@ -89,12 +89,15 @@ type Credential struct {
 	PasswordState string `json:"passwordState,omitempty"`
 }
 
-// enrolled is what `users import -o json` prints.
-type enrolled struct {
-	URL     string       `json:"url,omitempty"`
-	Handout string       `json:"handout,omitempty"`
-	DryRun  bool         `json:"dryRun,omitempty"`
-	Items   []Credential `json:"items"`
+// Enrolled is what `users import -o json` prints.
+type Enrolled struct {
+	// URL that attendees open.
+	URL string `json:"url,omitempty"`
+	// Handout is the file with the passwords, where there is one.
+	Handout string `json:"handout,omitempty"`
+	// DryRun is true if nothing was written.
+	DryRun bool         `json:"dryRun,omitempty"`
+	Items  []Credential `json:"items"`
 }
 
 // enrol puts people on a workshop's lists, and gives them passwords where the
@@ -119,7 +122,7 @@ func enrol(ctx context.Context, f *factory.Factory, c *factory.Cluster, r *recor
 			wanted.allowed = append(wanted.allowed, p.Name)
 		}
 	}
-	result := enrolled{URL: url, Handout: o.Handout, DryRun: o.DryRun, Items: credentials}
+	result := Enrolled{URL: url, Handout: o.Handout, DryRun: o.DryRun, Items: credentials}
 	if o.DryRun {
 		for i := range result.Items {
 			result.Items[i].Password = ""
@@ -253,7 +256,7 @@ func confirmClosing(ctx context.Context, f *factory.Factory, c *factory.Cluster,
 	return nil
 }
 
-func printEnrolled(f *factory.Factory, o *EnrolOptions, e enrolled) error {
+func printEnrolled(f *factory.Factory, o *EnrolOptions, e Enrolled) error {
 	var names []string
 	for _, p := range e.Items {
 		names = append(names, "user/"+p.Name)

@@ -210,7 +210,7 @@ func TestConfirmClosing(t *testing.T) {
 
 // What a program reads.
 func TestCredentialJSON(t *testing.T) {
-	data, err := json.Marshal(enrolled{URL: "u", Items: []Credential{{Name: "jane", Password: "p", PasswordState: passwordNew}, {Name: "jim", Admin: true, PasswordState: passwordKept}}})
+	data, err := json.Marshal(Enrolled{URL: "u", Items: []Credential{{Name: "jane", Password: "p", PasswordState: passwordNew}, {Name: "jim", Admin: true, PasswordState: passwordKept}}})
 	if want := `{"url":"u","items":[{"name":"jane","admin":false,"password":"p","passwordState":"new"},{"name":"jim","admin":true,"passwordState":"kept"}]}`; err != nil || string(data) != want {
 		t.Errorf("%v\n%s", err, data)
 	}
