@@ -72,6 +72,22 @@ func TestAttach(t *testing.T) {
 		}
 	}
 
+	message := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(os.Args[0], append([]string{"message"}, args...)...)
+		cmd.Env = env
+		said, _ := cmd.CombinedOutput()
+		return string(said)
+	}
+	if said := message("--for", "1m", "--", "Lunch"); said != `{"pages":0}`+"\n" {
+		t.Errorf("a message: %q", said)
+	}
+	for text, want := range map[string]string{"\x1b\t ": "no text", strings.Repeat("x", 501): "too long", strings.Repeat("x\n", 10) + "x": "too long"} {
+		if said := message("--", text); !strings.Contains(said, want) {
+			t.Errorf("%.10q: %q, want %q", text, said, want)
+		}
+	}
+
 	in, out, events, wait := attach("--write")
 	if _, err := io.WriteString(in, "echo $((40+2))\n"); err != nil {
 		t.Fatal(err)
@@ -113,5 +129,8 @@ func TestAttach(t *testing.T) {
 	_, _, said, wait = attach()
 	if err := wait(); err == nil || !strings.Contains(said.String(), "no gateway that can be joined") {
 		t.Errorf("no gateway: %v, %q", err, said)
+	}
+	if said := message("--", "Lunch"); !strings.Contains(said, "no gateway that can be joined") {
+		t.Errorf("no gateway for a message: %q", said)
 	}
 }

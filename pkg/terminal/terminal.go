@@ -8,6 +8,7 @@ package terminal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/terminal/server"
 	"github.com/workshopctl/workshopctl/pkg/terminal/shell"
 	"github.com/workshopctl/workshopctl/pkg/terminal/startup"
+	"github.com/workshopctl/workshopctl/pkg/terminal/wire"
 )
 
 const usage = `workshop-terminal is the gateway of a workshop's sessions. JupyterHub starts it.
@@ -44,6 +46,8 @@ Usage:
                                     show the attendee's shell here, too; ends with its input
   workshop-terminal shell [--term T [--true-colour]] [-- COMMAND [ARG...]]
                                     run a shell beside the attendee's, or a command, with its environment
+  workshop-terminal message [--for TIME] TEXT
+                                    show a message on the session's pages
   workshop-terminal pack PATH       send a file or folder to stdout, for sessions cp
   workshop-terminal unpack [--name NAME] PATH
                                     put what comes from there into its place
@@ -70,6 +74,8 @@ func Run(ctx context.Context, args []string, version string, stdin io.Reader, st
 		return attach(ctx, rest, stdin, stdout, stderr)
 	case name == "shell":
 		return beside(rest, stderr)
+	case name == "message":
+		return message(ctx, rest, stdout, stderr)
 	case name == "pack":
 		return pack(ctx, rest, stdout, stderr)
 	case name == "unpack":
@@ -101,6 +107,22 @@ func attach(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	return local.Attach(ctx, local.Options{
 		Address: local.Address(os.Getenv("JUPYTERHUB_SERVICE_PREFIX")), Shell: *number, Write: *write, In: stdin, Out: stdout, Events: stderr,
 	})
+}
+
+// message has the gateway show one.
+func message(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("message", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	fresh := flags.Duration("for", 0, "how long it is shown to pages that come")
+	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
+		return ErrUsage
+	}
+	hide()
+	told, err := local.Message(ctx, local.Address(os.Getenv("JUPYTERHUB_SERVICE_PREFIX")), wire.News{Text: flags.Arg(0), Fresh: int(fresh.Seconds())})
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(told)
 }
 
 // beside becomes a shell, or a command, as the attendee has it. The hub's

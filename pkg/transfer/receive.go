@@ -230,7 +230,7 @@ func (r *receiver) entry(content io.Reader, h *tar.Header) error {
 	local, err := filepath.Localize(name)
 	if err != nil {
 		r.leaveOut(h.Name, "this system has no such names")
-		return nil
+		return nil //nolint:nilerr // the others needn't share it
 	}
 	place := filepath.Join(r.part, local)
 	switch h.Typeflag {
@@ -319,14 +319,14 @@ func (r *receiver) count(n int) {
 func (r *receiver) link(h tar.Header) error {
 	place := filepath.Join(r.part, filepath.FromSlash(h.Name))
 	if err := r.root.MkdirAll(filepath.Dir(place), 0o777); err != nil {
-		r.leaveOut(h.Name, reason(err)) // another link is in the way
-		return nil
+		r.leaveOut(h.Name, reason(err))
+		return nil // another link is in the way of this one
 	}
 	// Its folder is one of ours, and no link.
 	for dir := path.Dir(h.Name); dir != "."; dir = path.Dir(dir) {
 		if info, err := r.root.Lstat(filepath.Join(r.part, filepath.FromSlash(dir))); err != nil || !info.IsDir() {
 			r.leaveOut(h.Name, "a link is on its way")
-			return nil
+			return nil //nolint:nilerr // as above
 		}
 	}
 	if err := r.root.Symlink(filepath.FromSlash(h.Linkname), place); err != nil {

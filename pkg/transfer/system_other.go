@@ -6,8 +6,6 @@ package transfer
 
 import "os"
 
-type linkError = os.LinkError
-
 func isQuota(error) bool { return false }
 
 // room isn't known here.

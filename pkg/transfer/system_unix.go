@@ -12,8 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-type linkError = os.LinkError
-
 func isQuota(err error) bool { return errors.Is(err, syscall.EDQUOT) }
 
 // room is how many bytes a folder's volume has left, negative if that isn't

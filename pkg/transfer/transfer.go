@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
 	"syscall"
@@ -101,7 +102,7 @@ func inside(name, target string) bool {
 func explained(name string, err error) error {
 	var (
 		at   *fs.PathError
-		link *linkError
+		link *os.LinkError
 		no   syscall.Errno
 	)
 	switch {

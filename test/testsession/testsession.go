@@ -71,6 +71,7 @@ type Server struct {
 	mu       sync.Mutex
 	sessions map[string]*Session // by pod
 	logs     map[string][]string // by pod/container
+	runs     map[string]int      // of a container, by the same
 	grown    *sync.Cond
 	most     int // programs at one time
 	now      int
@@ -91,7 +92,7 @@ type Session struct {
 // New starts one, for the time of the test.
 func New(t *testing.T) *Server {
 	t.Helper()
-	s := &Server{t: t, Objects: fake.NewClientset(), sessions: map[string]*Session{}, logs: map[string][]string{}}
+	s := &Server{t: t, Objects: fake.NewClientset(), sessions: map[string]*Session{}, logs: map[string][]string{}, runs: map[string]int{}}
 	s.grown = sync.NewCond(&s.mu)
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(func() {
@@ -287,7 +288,7 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request, pod string) {
 		shown = max(0, len(lines)-n)
 	}
 	w.WriteHeader(http.StatusOK)
-	for {
+	for run := s.runs[key]; run == s.runs[key]; {
 		lines = s.logs[key]
 		for _, l := range lines[min(shown, len(lines)):] {
 			if l == End {
@@ -476,3 +477,12 @@ func (k *streams) run(ctx context.Context, one *Session, command []string, tty, 
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
+
+// Restart ends a container's log and begins another one.
+func (s *Server) Restart(pod, container string, lines ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs[pod+"/"+container] = lines
+	s.runs[pod+"/"+container]++
+	s.grown.Broadcast()
+}

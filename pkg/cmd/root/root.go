@@ -112,6 +112,7 @@ files last. You need one namespace and no cluster-admin rights.`,
 	)
 	add(groupAttend,
 		sessions.NewCommand(f, sessions.Runs{}),
+		sessions.NewLogs(f, nil),
 		users.NewCommand(f, users.Runs{}),
 		hubcmd.NewCommand(f, hubcmd.Runs{}),
 	)

@@ -79,7 +79,7 @@ which the roles edit and admin have. Only --idle asks the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.WorkshopOptions.AddFlags(f, cmd)
+	o.AddFlags(f, cmd)
 	o.addTo(f, cmd, "Copy to or from")
 	cmd.Args = factory.Args("SOURCE", "DESTINATION")
 	cmd.ValidArgsFunction = completePath(f)

@@ -61,7 +61,7 @@ which the roles edit and admin have. Only --idle asks the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.WorkshopOptions.AddFlags(f, cmd)
+	o.AddFlags(f, cmd)
 	o.addTo(f, cmd, "Run it in")
 	o.Parallel.addTo(cmd)
 	cmd.Flags().BoolVarP(&o.Stdin, "stdin", "i", false, "Have the command read what comes to stdin; for one USER")

@@ -4,10 +4,13 @@ package sessions_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -143,5 +146,32 @@ func TestExecForbidden(t *testing.T) {
 		if code != 1 || !strings.Contains(errOut, "pods is forbidden") || !strings.Contains(errOut, "verbs create and get of pods/exec in namespace training") {
 			t.Errorf("%s: %d %s", who, code, errOut)
 		}
+	}
+}
+
+func TestMessage(t *testing.T) {
+	c := newClass(t)
+	got := filepath.Join(t.TempDir(), "got")
+	answers := func(user, answer string) {
+		c.Add(user, nil).Gateway = func(ctx context.Context, args []string) *exec.Cmd {
+			return exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `printf '%s|' "$@" >> ` + got + `; ` + answer, "sh"}, args...)...)
+		}
+	}
+	answers("jane", `echo '{"pages":2}'`)
+	answers("joe", `echo '{"pages":0}'`)
+	c.wants(0, nil, []string{"No page is open at joe: who opens one within 15m sees it then.", "2 of 2 told"}, "sessions", "message", "--all", "  Lunch\tat \x1b[31m12\n")
+	if sent, _ := os.ReadFile(got); !strings.HasPrefix(string(sent), "message|--for|15m0s|--|Lunch\tat 12|") {
+		t.Errorf("%q", sent)
+	}
+	c.wants(0, nil, []string{"1 of 1 told"}, "sessions", "message", "jane", "--for", "1h", "Lunch")
+	answers("old", `echo "workshop-terminal is the gateway of a workshop's sessions. JupyterHub starts it." >&2; exit 2`)
+	answers("evil", `echo nonsense`)
+	answers("stopped", `echo "workshop-terminal: no gateway that can be joined runs here" >&2; exit 1`)
+	c.wants(1, []string{"{", `  "items": [`, "    {", `      "error": "the session doesn't say whether it has shown it"`, `      "pages": 0,`, `      "user": "evil",`, "    }", "  ]", "}"},
+		[]string{"Error: 0 of 1 told; failed: evil (the session doesn't say whether it has shown it)"}, "sessions", "message", "evil", "Lunch", "-o", "json")
+	older := "(the session's gateway is of an older version, which can't do this)"
+	code, _, errOut := c.run("", "sessions", "message", "old", "stopped", "Lunch")
+	if code != 1 || !strings.Contains(errOut, "0 of 2 told; failed: old "+older+", stopped "+older) || !strings.Contains(errOut, "stopped and started again") {
+		t.Errorf("%d %s", code, errOut)
 	}
 }

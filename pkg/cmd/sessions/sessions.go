@@ -11,12 +11,13 @@ import (
 
 // Runs are what the commands run; nil fields stand for the real ones.
 type Runs struct {
-	List   factory.Run[*ListOptions]
-	Logs   factory.Run[*LogsOptions]
-	Attach factory.Run[*AttachOptions]
-	Shell  factory.Run[*ShellOptions]
-	Exec   factory.Run[*ExecOptions]
-	Cp     factory.Run[*CpOptions]
+	List    factory.Run[*ListOptions]
+	Logs    factory.Run[*LogsOptions]
+	Attach  factory.Run[*AttachOptions]
+	Shell   factory.Run[*ShellOptions]
+	Exec    factory.Run[*ExecOptions]
+	Cp      factory.Run[*CpOptions]
+	Message factory.Run[*MessageOptions]
 }
 
 // NewCommand returns the command. A test may put its own runs in place.
@@ -32,6 +33,6 @@ func NewCommand(f *factory.Factory, runs Runs) *cobra.Command {
   workshopctl sessions shell jane`,
 	}
 	factory.Group(cmd)
-	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell), newExec(f, runs.Exec), newCp(f, runs.Cp))
+	cmd.AddCommand(newList(f, runs.List), newLogs(f, runs.Logs), newAttach(f, runs.Attach), newShell(f, runs.Shell), newExec(f, runs.Exec), newCp(f, runs.Cp), newMessage(f, runs.Message))
 	return cmd
 }

@@ -66,6 +66,7 @@ type Server struct {
 	mu         sync.Mutex
 	hubVersion string
 	sockets    map[*socket]bool
+	messages   []message // the newest last
 	closing    bool
 }
 

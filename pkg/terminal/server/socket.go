@@ -158,6 +158,7 @@ func (s *Server) converse(ctx context.Context, k *socket, terminal *shell.Termin
 	}
 	defer s.Shells.Watch(k.tellShells)()
 	k.tellEnd(s.use) // which may be near by then
+	s.tellFresh(k)
 	notify := shell.Notify{Size: k.tellSize, State: k.tellState, Credit: k.tellCredit}
 	var page *shell.Page
 	if k.watches != nil {
@@ -311,7 +312,7 @@ func (k *socket) tellSize(s wire.Size) { k.tell(func() { k.size = &s }) }
 func (k *socket) tellCredit(bytes int) { k.tell(func() { k.credit += bytes }) }
 func (k *socket) tellState(s wire.State) {
 	k.tell(func() {
-		s.Shells, s.End = k.state.Shells, k.state.End
+		s.Shells, s.Messages, s.End = k.state.Shells, k.state.Messages, k.state.End
 		k.state, k.newState = s, true
 	})
 }

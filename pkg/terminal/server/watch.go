@@ -12,12 +12,12 @@ import (
 // watcher is how a trainer takes part in a shell.
 type watcher struct{ types bool }
 
-// ServeLocal lets trainers watch on the listener, until the context ends. Who
+// ServeLocal lets trainers watch, and tell something, on the listener, until the context ends. Who
 // may connect there is for the listener to say: whoever does needs no login.
 // They speak as pages do.
 func (s *Server) ServeLocal(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
-		Handler:           http.HandlerFunc(s.serveWatcher),
+		Handler:           http.HandlerFunc(s.serveLocal),
 		ReadHeaderTimeout: s.Patience.Header,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
@@ -30,11 +30,18 @@ func (s *Server) ServeLocal(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-func (s *Server) serveWatcher(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/watch" {
+func (s *Server) serveLocal(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/watch":
+		s.serveWatcher(w, r)
+	case "/message":
+		s.answer(w, r, http.MethodPost, s.serveMessage)
+	default:
 		http.NotFound(w, r)
-		return
 	}
+}
+
+func (s *Server) serveWatcher(w http.ResponseWriter, r *http.Request) {
 	terminal := s.shellOf(w, r)
 	if terminal == nil {
 		return

@@ -131,8 +131,37 @@ type State struct {
 	// machine, Writers those of them who may type there.
 	Watchers int `json:"watchers,omitempty"`
 	Writers  int `json:"writers,omitempty"`
+	// Messages are those of a trainer that the page is to show, the oldest first.
+	Messages []FromTrainer `json:"messages,omitempty"`
 	End
 }
+
+// FromTrainer is a message to everybody who sees a session's page.
+type FromTrainer struct {
+	// ID tells it from others with the same text.
+	ID   string `json:"id"`
+	Text string `json:"text"`
+	At   int64  `json:"at"` // seconds since 1970
+}
+
+// News is a message as `workshop-terminal message` hands it to the gateway, and
+// Told is the answer.
+type News struct {
+	Text string `json:"text"`
+	// Fresh is for how many seconds pages that come are to show it.
+	Fresh int `json:"fresh"`
+}
+
+// Told says how many pages a message has come to.
+type Told struct {
+	Pages int `json:"pages"`
+}
+
+// Bounds of a message: characters and lines.
+const (
+	MaxNews      = 500
+	MaxNewsLines = 10
+)
 
 // End says when the session ends, if that is near or put off.
 type End struct {

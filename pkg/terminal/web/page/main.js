@@ -17,6 +17,7 @@ import "./session.js";
 import "./tabs.js";
 import "./files.js";
 import "./watchers.js";
+import "./messages.js";
 import "./touch.js";
 import "./view.js";
 
