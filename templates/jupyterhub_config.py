@@ -486,8 +486,11 @@ c.JupyterHub.services = [{"name": "workshopctl", "api_token": env["WORKSHOPCTL_A
 c.JupyterHub.load_roles = [
     {
         "name": "workshopctl",
-        "description": "The command line: looks at users and sessions, starts and stops sessions, makes tokens, tells the hub to set the proxy's routes.",
-        "scopes": ["list:users", "read:users", "servers", "tokens", "proxy", "read:hub"],
+        "description": "The command line: looks at users, makes and deletes them, starts and stops sessions, makes tokens, tells the hub to set the proxy's routes.",
+        # JupyterHub has no smaller scope than admin:users that makes users. It
+        # lets a service make no admins and into nobody's session, and who is
+        # admin is decided anew at each login.
+        "scopes": ["admin:users", "list:users", "servers", "tokens", "proxy", "read:hub"],
         "services": ["workshopctl"],
     }
 ]

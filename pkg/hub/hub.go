@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -103,6 +104,47 @@ func (c *Client) users(ctx context.Context, query url.Values) ([]User, error) {
 	}
 }
 
+// Add makes users that the hub doesn't know yet, in one request, and returns
+// those that it made: the hub may spell their names otherwise. If it knows all
+// of them, that is none. A name that can't be a user's is an *Error with status
+// 400, and then nobody was made.
+func (c *Client) Add(ctx context.Context, names ...string) ([]User, error) {
+	body, err := json.Marshal(map[string]any{"usernames": names})
+	if err != nil {
+		return nil, err
+	}
+	var made []User
+	answer, err := c.Do(ctx, Request{Method: http.MethodPost, Path: "/users", Body: body})
+	var e *Error
+	switch {
+	case errors.As(err, &e) && e.Status == http.StatusConflict:
+		return nil, nil
+	case err == nil:
+		err = json.Unmarshal(answer, &made)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("have the hub make users: %w", err)
+	}
+	return made, nil
+}
+
+// Delete has the hub forget a user and stop their session. done is false if the
+// hub stops it still: ask again once that is over. One that the hub doesn't
+// know is no error.
+func (c *Client) Delete(ctx context.Context, name string) (done bool, err error) {
+	if _, err := c.do(ctx, http.MethodDelete, userPath(name), nil); err != nil {
+		var e *Error
+		switch {
+		case errors.As(err, &e) && e.Status == http.StatusNotFound:
+			return true, nil
+		case errors.As(err, &e) && e.Status == http.StatusBadRequest && strings.Contains(e.Message, "process of stopping"):
+			return false, nil
+		}
+		return false, fmt.Errorf("delete user %s: %w", name, err)
+	}
+	return true, nil
+}
+
 // User returns one user. A user that the hub doesn't know is an *Error with
 // status 404.
 func (c *Client) User(ctx context.Context, name string) (User, error) {
@@ -160,7 +202,7 @@ func (c *Client) follow(ctx context.Context, name string) (decided bool, err err
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode >= 300 {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-		return false, answered(response.StatusCode, body)
+		return false, answered(response, body)
 	}
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
@@ -217,10 +259,23 @@ type Error struct {
 	Status int
 	// Message of the hub.
 	Message string
+	// RetryAfter is how long the hub wants to be left alone, 0 if it doesn't say.
+	RetryAfter time.Duration
 }
 
+// Busy says whether the hub has too much to start at the moment and will take
+// the same request later.
+func (e *Error) Busy() bool { return e.Status == http.StatusTooManyRequests && e.RetryAfter > 0 }
+
+// Full says whether the workshop has as many sessions as it may have. The hub
+// answers that like Busy, but can't say when a session will end.
+func (e *Error) Full() bool { return e.Status == http.StatusTooManyRequests && e.RetryAfter == 0 }
+
 func (e *Error) Error() string {
-	if e.Status == http.StatusForbidden {
+	switch {
+	case e.Status == http.StatusForbidden && strings.Contains(e.Message, "current scopes"):
+		return "the hub doesn't let us do that (403): it was deployed by an earlier workshopctl, and `workshopctl deploy` brings it up to date"
+	case e.Status == http.StatusForbidden:
 		return "the hub refuses our token (403): its Secret may be newer than the hub; restart the hub"
 	}
 	return fmt.Sprintf("the hub answers %d: %s", e.Status, e.Message)
@@ -244,14 +299,15 @@ func (c *Client) send(ctx context.Context, method, path, accept string) (*http.R
 }
 
 // answered is the error that an answer is.
-func answered(status int, body []byte) *Error {
+func answered(response *http.Response, body []byte) *Error {
 	var answer struct {
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Message == "" {
-		answer.Message = http.StatusText(status)
+		answer.Message = http.StatusText(response.StatusCode)
 	}
-	return &Error{Status: status, Message: answer.Message}
+	seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+	return &Error{Status: response.StatusCode, Message: answer.Message, RetryAfter: time.Duration(seconds) * time.Second}
 }
 
 func (c *Client) do(ctx context.Context, method, path string, into any) (status int, err error) {
@@ -266,7 +322,7 @@ func (c *Client) do(ctx context.Context, method, path string, into any) (status 
 		return response.StatusCode, err
 	}
 	if response.StatusCode >= 300 {
-		return response.StatusCode, answered(response.StatusCode, body)
+		return response.StatusCode, answered(response, body)
 	}
 	if into == nil || len(bytes.TrimSpace(body)) == 0 {
 		return response.StatusCode, nil

@@ -82,7 +82,7 @@ func start(t *testing.T, version string, env ...string) string {
 // eventually waits until there is no error any more.
 func eventually(t *testing.T, condition func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -287,6 +287,113 @@ func TestTokens(t *testing.T) {
 			}
 			if _, err := script.Self(ctx); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 				t.Errorf("a revoked token: %v", err)
+			}
+		})
+	}
+}
+
+// Users are made and forgotten, by both versions and with no right to more.
+func TestUsers(t *testing.T) {
+	for _, version := range testhub.Versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			base := start(t, version)
+			ctx := t.Context()
+			client := hub.New(base, token, http.DefaultClient)
+			made, err := client.Add(ctx, "Ann", "bob@example.com")
+			if err != nil || !slices.Equal(names(made), []string{"ann", "bob@example.com"}) {
+				t.Fatalf("made %v, %v", names(made), err)
+			}
+			if made, err := client.Add(ctx, "ann", "carl"); err != nil || !slices.Equal(names(made), []string{"carl"}) {
+				t.Errorf("made one of two: %v, %v", names(made), err)
+			}
+			if made, err := client.Add(ctx, "ann"); err != nil || len(made) > 0 {
+				t.Errorf("made none: %v, %v", names(made), err)
+			}
+			var answer *hub.Error
+			if _, err := client.Add(ctx, "dora", ""); !errors.As(err, &answer) || answer.Status != http.StatusBadRequest {
+				t.Errorf("made what can't be: %v", err)
+			}
+			if all, err := client.Users(ctx); err != nil || !slices.Equal(names(all), []string{"ann", "bob@example.com", "carl"}) {
+				t.Errorf("all are %v, %v", names(all), err)
+			}
+			if user, err := client.User(ctx, "ann"); err != nil || user.Admin {
+				t.Errorf("%+v, %v", user, err)
+			}
+			// What the token can't do: make an admin.
+			body := strings.NewReader(`{"admin": true}`)
+			request, err := http.NewRequest(http.MethodPatch, base+"/hub/api/users/ann", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "token "+token)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != http.StatusForbidden {
+				t.Errorf("the command line's token made an admin: %s", response.Status)
+			}
+
+			// One whose session runs is forgotten with it.
+			if err := client.Start(ctx, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Ready(ctx, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func(ctx context.Context) error {
+				done, err := client.Delete(ctx, "ann")
+				if err == nil && !done {
+					err = errors.New("the hub is stopping the session still")
+				}
+				return err
+			})
+			if done, err := client.Delete(ctx, "ann"); err != nil || !done {
+				t.Errorf("once more: %v, %v", done, err)
+			}
+			if all, err := client.Users(ctx); err != nil || !slices.Equal(names(all), []string{"bob@example.com", "carl"}) {
+				t.Errorf("left are %v, %v", names(all), err)
+			}
+		})
+	}
+}
+
+// A hub that has too much to start says when to come again; one that is full
+// can't.
+func TestLimits(t *testing.T) {
+	for _, version := range testhub.Versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			var answer *hub.Error
+			client := hub.New(start(t, version, "TEST_SPAWN_LIMIT=1"), token, http.DefaultClient)
+			if _, err := client.Add(t.Context(), "slow", "bob"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Start(t.Context(), "slow"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Start(t.Context(), "bob"); !errors.As(err, &answer) || !answer.Busy() || answer.Full() || answer.RetryAfter < time.Second {
+				t.Errorf("busy: %v, %+v", err, answer)
+			}
+
+			client = hub.New(start(t, version, "TEST_SERVER_LIMIT=1"), token, http.DefaultClient)
+			if _, err := client.Add(t.Context(), "ann", "bob"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Start(t.Context(), "ann"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Ready(t.Context(), "ann"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Start(t.Context(), "bob"); !errors.As(err, &answer) || !answer.Full() || answer.Busy() {
+				t.Errorf("full: %v, %+v", err, answer)
+			}
+			// One that runs already has its place.
+			if err := client.Start(t.Context(), "ann"); err != nil {
+				t.Errorf("full, for one who is in: %v", err)
 			}
 		})
 	}

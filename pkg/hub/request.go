@@ -86,7 +86,7 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 		return nil, err
 	}
 	if response.StatusCode >= 300 {
-		return nil, answered(response.StatusCode, body)
+		return nil, answered(response, body)
 	}
 	return body, nil
 }

@@ -2,6 +2,7 @@
 """A hub for the tests of its client: sessions are tiny web servers, and routes
 are only remembered."""
 
+import asyncio
 import os
 import sys
 
@@ -37,6 +38,8 @@ class Session(SimpleLocalProcessSpawner):
     async def start(self):
         if self.user.name == "hopeless":
             raise RuntimeError("no room")
+        if self.user.name == "slow":
+            await asyncio.sleep(3600)
         return await super().start()
 
 
@@ -50,6 +53,8 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 c.Authenticator.allow_all = True
 if os.environ.get("TEST_ADMIN"):
     c.Authenticator.admin_users = {os.environ["TEST_ADMIN"]}
+c.JupyterHub.concurrent_spawn_limit = int(os.environ.get("TEST_SPAWN_LIMIT", 0))
+c.JupyterHub.active_server_limit = int(os.environ.get("TEST_SERVER_LIMIT", 0))
 c.Spawner.cmd = [sys.executable, os.path.join(os.path.dirname(__file__), "session.py")]
 # As in a workshop, and one service more to make users with.
 c.JupyterHub.services = [
@@ -57,6 +62,6 @@ c.JupyterHub.services = [
     {"name": "maker", "api_token": os.environ["TEST_MAKER"]},
 ]
 c.JupyterHub.load_roles = [
-    {"name": "workshopctl", "scopes": ["list:users", "read:users", "servers", "tokens", "proxy", "read:hub"], "services": ["workshopctl"]},
+    {"name": "workshopctl", "scopes": ["admin:users", "list:users", "servers", "tokens", "proxy", "read:hub"], "services": ["workshopctl"]},
     {"name": "maker", "scopes": ["admin:users"], "services": ["maker"]},
 ]
