@@ -35,6 +35,8 @@ type Set struct {
 	// pod a user and a group of its namespace's range. Pods that ask for one
 	// of their own are refused there.
 	SecurityContext bool `json:"securityContext"`
+	// Metrics: metrics.k8s.io/v1beta1, what pods use at the moment.
+	Metrics bool `json:"metrics"`
 }
 
 // Discover asks the API server what it serves, in one request (GET /apis with
@@ -57,6 +59,7 @@ func Discover(ctx context.Context, client rest.Interface) (Set, error) {
 		Route:            served["route.openshift.io/v1"],
 		OAuth:            served["oauth.openshift.io/v1"],
 		Image:            served["image.openshift.io/v1"],
+		Metrics:          served["metrics.k8s.io/v1beta1"],
 		Template:         served["template.openshift.io/v1"],
 		DeploymentConfig: served["apps.openshift.io/v1"],
 		SecurityContext:  served["security.openshift.io/v1"],

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
@@ -37,6 +38,9 @@ const (
 	// Orphaned is a pod that the hub knows nothing of: nobody can reach it,
 	// and nobody will stop it.
 	Orphaned State = "orphaned"
+	// Stopped is no session: its user may start one again. A list has those
+	// only where they are asked for.
+	Stopped State = "stopped"
 )
 
 // IdleAfter is how long nobody must have done anything for a session to be
@@ -57,7 +61,12 @@ type Session struct {
 	Created time.Time `json:"created,omitzero"`
 	// LastActivity as the hub knows it.
 	LastActivity time.Time `json:"lastActivity,omitzero"`
-	Image        string    `json:"image,omitempty"`
+	// KeepUntil is until when somebody has asked to keep the session.
+	KeepUntil time.Time `json:"keepUntil,omitzero"`
+	// CulledAt is when the hub stops the session if nobody does anything in it
+	// until then; see Rules.
+	CulledAt time.Time `json:"culledAt,omitzero"`
+	Image    string    `json:"image,omitempty"`
 	// ImageStreamTag that the image was found by, with its project.
 	ImageStreamTag string `json:"imageStreamTag,omitempty"`
 	// Digest of the image, as the pod asks for it or its node has pulled it.
@@ -65,6 +74,8 @@ type Session struct {
 	Node   string `json:"node,omitempty"`
 	Pod    string `json:"pod,omitempty"`
 	Volume string `json:"volume,omitempty"`
+	// URL of the session, which its attendee and the hub's admins may open.
+	URL string `json:"url,omitempty"`
 }
 
 // Volume of an attendee, whether they have a session or not.
@@ -91,42 +102,61 @@ type Hub interface {
 	Active(context.Context) ([]hub.User, error)
 }
 
-// List reads the sessions and volumes of a workshop: one request each for pods
-// and claims, and one for each 200 sessions to the hub. connect reaches the
-// hub; nil leaves it out.
+// List reads the sessions and volumes of a workshop: one request for each 500
+// pods and each 500 claims, and to the hub one for each 200 sessions. connect
+// reaches the hub; nil leaves it out.
 func List(ctx context.Context, client kubernetes.Interface, namespace string, n workshop.Names, connect func(context.Context) (Hub, error)) (Overview, error) {
+	return Query{Client: client, Namespace: namespace, Names: n, Connect: connect, Volumes: true}.Read(ctx)
+}
+
+// Query says what to read of a workshop.
+type Query struct {
+	Client    kubernetes.Interface
+	Namespace string
+	Names     workshop.Names
+	// Connect reaches the hub; nil leaves it out.
+	Connect func(context.Context) (Hub, error)
+	// Volumes are read, too.
+	Volumes bool
+}
+
+// Read reads pods, claims and the hub's users side by side.
+func (q Query) Read(ctx context.Context) (Overview, error) {
 	var (
-		pods   *corev1.PodList
-		claims *corev1.PersistentVolumeClaimList
+		pods   []Session
+		claims []Volume
 		users  []hub.User
 		hubErr error
 	)
-	options := metav1.ListOptions{LabelSelector: Selector(n)}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		pods, err = client.CoreV1().Pods(namespace).List(groupCtx, options)
+		pods, _, err = q.pods(groupCtx)
 		return err
 	})
-	group.Go(func() (err error) {
-		claims, err = client.CoreV1().PersistentVolumeClaims(namespace).List(groupCtx, options)
-		return err
-	})
-	if connect != nil {
+	if q.Volumes {
+		group.Go(func() (err error) {
+			claims, err = q.volumes(groupCtx)
+			return err
+		})
+	}
+	if q.Connect != nil {
 		group.Go(func() error {
-			users, hubErr = active(groupCtx, connect)
+			users, hubErr = active(groupCtx, q.Connect)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return Overview{}, err
 	}
-	known := users
-	if connect == nil || hubErr != nil {
-		known = nil
-	} else if known == nil {
-		known = []hub.User{}
+	return Overview{Sessions: join(pods, known(q.Connect != nil, users, hubErr), time.Now()), Volumes: claims, HubError: hubErr}, nil
+}
+
+// known are the hub's users, nil if they aren't known.
+func known(asked bool, users []hub.User, err error) []hub.User {
+	if !asked || err != nil {
+		return nil
 	}
-	return Overview{Sessions: Join(pods.Items, known, time.Now()), Volumes: volumes(claims.Items), HubError: hubErr}, nil
+	return slices.Concat([]hub.User{}, users)
 }
 
 func active(ctx context.Context, connect func(context.Context) (Hub, error)) ([]hub.User, error) {
@@ -137,6 +167,75 @@ func active(ctx context.Context, connect func(context.Context) (Hub, error)) ([]
 	return h.Active(ctx)
 }
 
+// page is how many objects are read at once. What is needed of a page is taken
+// from it before the next is asked for, so that a large class doesn't have to
+// fit into memory.
+const page = 500
+
+// pages hands the options for each page of a list to read, which returns the
+// list's own metadata. A list that was overtaken by too many changes between
+// two of its pages is begun anew, in one piece.
+func pages(begin func(), read func(metav1.ListOptions) (metav1.ListMeta, error), options metav1.ListOptions) (resourceVersion string, err error) {
+	options.Limit = page
+	begin()
+	for {
+		list, err := read(options)
+		if apierrors.IsResourceExpired(err) && options.Continue != "" {
+			options.Limit, options.Continue = 0, ""
+			begin()
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if list.Continue == "" {
+			return list.ResourceVersion, nil
+		}
+		options.Continue = list.Continue
+	}
+}
+
+// pods reads the sessions as far as their pods know them.
+func (q Query) pods(ctx context.Context) (list []Session, resourceVersion string, err error) {
+	resourceVersion, err = pages(func() { list = nil }, func(options metav1.ListOptions) (metav1.ListMeta, error) {
+		pods, err := q.Client.CoreV1().Pods(q.Namespace).List(ctx, options)
+		if err != nil {
+			return metav1.ListMeta{}, err
+		}
+		for i := range pods.Items {
+			list = append(list, FromPod(&pods.Items[i]))
+		}
+		return pods.ListMeta, nil
+	}, metav1.ListOptions{LabelSelector: Selector(q.Names)})
+	return list, resourceVersion, err
+}
+
+// volumes reads the volumes. Their claims are small: without size and phase,
+// by metadata alone, they would be hardly less.
+func (q Query) volumes(ctx context.Context) ([]Volume, error) {
+	var list []Volume
+	_, err := pages(func() { list = []Volume{} }, func(options metav1.ListOptions) (metav1.ListMeta, error) {
+		claims, err := q.Client.CoreV1().PersistentVolumeClaims(q.Namespace).List(ctx, options)
+		if err != nil {
+			return metav1.ListMeta{}, err
+		}
+		for i := range claims.Items {
+			list = append(list, volume(&claims.Items[i]))
+		}
+		return claims.ListMeta, nil
+	}, metav1.ListOptions{LabelSelector: Selector(q.Names)})
+	slices.SortFunc(list, func(a, b Volume) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Name, b.Name)) })
+	return list, err
+}
+
+func volume(c *corev1.PersistentVolumeClaim) Volume {
+	size := c.Spec.Resources.Requests[corev1.ResourceStorage]
+	return Volume{
+		Name: c.Name, User: c.Annotations[workshop.UsernameAnnotation], Size: size.String(),
+		Phase: string(c.Status.Phase), Created: c.CreationTimestamp.UTC(),
+	}
+}
+
 // Selector finds the pods and claims of a workshop's sessions.
 func Selector(n workshop.Names) string {
 	return labels.FormatLabels(n.Selector(workshop.ComponentSession))
@@ -145,6 +244,18 @@ func Selector(n workshop.Names) string {
 // Join makes sessions of pods and of the hub's active users, which are nil if
 // the hub didn't answer. They come sorted by user.
 func Join(pods []corev1.Pod, users []hub.User, now time.Time) []Session {
+	var list []Session
+	for i := range pods {
+		list = append(list, FromPod(&pods[i]))
+	}
+	return join(list, users, now)
+}
+
+// Known says of sessions that were read without the hub what it says of them;
+// users are its active ones.
+func Known(pods []Session, users []hub.User) []Session { return join(pods, users, time.Now()) }
+
+func join(pods []Session, users []hub.User, now time.Time) []Session {
 	servers := map[string]hub.Server{}
 	for _, u := range users {
 		if s, ok := u.Servers[""]; ok {
@@ -153,8 +264,7 @@ func Join(pods []corev1.Pod, users []hub.User, now time.Time) []Session {
 	}
 	sessions := []Session{}
 	seen := map[string]bool{}
-	for i := range pods {
-		s := FromPod(&pods[i])
+	for _, s := range pods {
 		server, known := servers[s.User]
 		if known {
 			seen[s.User] = true
@@ -208,6 +318,7 @@ func FromPod(p *corev1.Pod) Session {
 		}
 	}
 	s.ImageStreamTag = p.Annotations[workshop.ImageStreamTagAnnotation]
+	s.KeepUntil = KeepUntil(p)
 	for _, v := range p.Spec.Volumes {
 		if v.PersistentVolumeClaim != nil {
 			s.Volume = v.PersistentVolumeClaim.ClaimName
@@ -231,11 +342,11 @@ func state(p *corev1.Pod) (State, string) {
 		return Stopping, ""
 	}
 	if p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded {
-		return Failed, cmp.Or(join(p.Status.Reason, p.Status.Message), ended(p), "its container has ended")
+		return Failed, cmp.Or(because(p.Status.Reason, p.Status.Message), ended(p), "its container has ended")
 	}
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if w := c.State.Waiting; w != nil && hopeless[w.Reason] {
-			return Failed, join(w.Reason, w.Message)
+			return Failed, because(w.Reason, w.Message)
 		}
 	}
 	for _, c := range p.Status.Conditions {
@@ -243,7 +354,7 @@ func state(p *corev1.Pod) (State, string) {
 		case c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue:
 			return Running, ""
 		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
-			return Starting, join(c.Reason, c.Message)
+			return Starting, because(c.Reason, c.Message)
 		}
 	}
 	for _, c := range p.Status.InitContainerStatuses {
@@ -253,7 +364,7 @@ func state(p *corev1.Pod) (State, string) {
 	}
 	for _, c := range p.Status.ContainerStatuses {
 		if c.State.Waiting != nil {
-			return Starting, join(c.State.Waiting.Reason, c.State.Waiting.Message)
+			return Starting, because(c.State.Waiting.Reason, c.State.Waiting.Message)
 		}
 	}
 	return Starting, ""
@@ -263,7 +374,7 @@ func state(p *corev1.Pod) (State, string) {
 func preparing(c corev1.ContainerStatus) string {
 	switch {
 	case c.State.Waiting != nil && c.State.Waiting.Reason != "PodInitializing":
-		return join(c.State.Waiting.Reason, c.State.Waiting.Message)
+		return because(c.State.Waiting.Reason, c.State.Waiting.Message)
 	case c.Name == "gateway":
 		return "copying the terminal server"
 	case c.Name == "seed":
@@ -276,25 +387,12 @@ func preparing(c corev1.ContainerStatus) string {
 func ended(p *corev1.Pod) string {
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if t := c.State.Terminated; t != nil && (t.ExitCode != 0 || c.Name == Container) {
-			return join(t.Reason, t.Message)
+			return because(t.Reason, t.Message)
 		}
 	}
 	return ""
 }
 
-func join(reason, message string) string {
+func because(reason, message string) string {
 	return strings.TrimPrefix(strings.TrimSuffix(reason+": "+message, ": "), ": ")
-}
-
-func volumes(claims []corev1.PersistentVolumeClaim) []Volume {
-	list := []Volume{}
-	for _, c := range claims {
-		size := c.Spec.Resources.Requests[corev1.ResourceStorage]
-		list = append(list, Volume{
-			Name: c.Name, User: c.Annotations[workshop.UsernameAnnotation], Size: size.String(),
-			Phase: string(c.Status.Phase), Created: c.CreationTimestamp.UTC(),
-		})
-	}
-	slices.SortFunc(list, func(a, b Volume) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Name, b.Name)) })
-	return list
 }

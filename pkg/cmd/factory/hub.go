@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,29 +69,77 @@ func (c *Cluster) SessionImage(ctx context.Context, i workshop.Image) (image.Ses
 	return image.NewStreams(c.Dynamic, c.Namespace).Session(ctx, i)
 }
 
+// Rules that a workshop's sessions live by.
+func Rules(spec workshop.Spec) session.Rules {
+	return session.Rules{URL: spec.URL(), Culling: session.CullingOf(spec)}
+}
+
+// SessionQuery is the question which sessions a workshop has. closeHub ends
+// the connection that asking has opened.
+func (c *Cluster) SessionQuery(spec workshop.Spec) (query session.Query, closeHub func()) {
+	h := &patient{cluster: c, spec: spec}
+	return session.Query{Client: c.Kubernetes, Namespace: c.Namespace, Names: workshop.Names(spec.Name), Connect: h.connect}, h.close
+}
+
 // Sessions lists the sessions and volumes of a workshop.
 func (c *Cluster) Sessions(ctx context.Context, spec workshop.Spec) (session.Overview, error) {
-	closeHub := func() {}
-	defer func() { closeHub() }()
-	return session.List(ctx, c.Kubernetes, c.Namespace, workshop.Names(spec.Name), func(ctx context.Context) (session.Hub, error) {
+	query, closeHub := c.SessionQuery(spec)
+	defer closeHub()
+	query.Volumes = true
+	overview, err := query.Read(ctx)
+	Rules(spec).Apply(overview.Sessions)
+	return overview, err
+}
+
+// patient is a hub that doesn't keep a list waiting. One connection serves all
+// questions, until one fails.
+type patient struct {
+	cluster *Cluster
+	spec    workshop.Spec
+
+	mu     sync.Mutex
+	client *hub.Client // nil where there is no connection
+	end    func()
+}
+
+func (p *patient) connect(ctx context.Context) (session.Hub, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.client == nil {
 		ctx, cancel := context.WithTimeout(ctx, hubTime)
 		defer cancel()
-		client, end, err := c.Hub(ctx, spec)
+		client, end, err := p.cluster.Hub(ctx, p.spec)
 		if err != nil {
 			return nil, err
 		}
-		closeHub = end
-		return patient{client}, nil
-	})
+		p.client, p.end = client, end
+	}
+	return asked{p, p.client}, nil
 }
 
-// patient is a hub that doesn't keep a list waiting.
-type patient struct{ hub session.Hub }
+// asked is one question.
+type asked struct {
+	patient *patient
+	client  *hub.Client
+}
 
-func (p patient) Active(ctx context.Context) ([]hub.User, error) {
+func (a asked) Active(ctx context.Context) ([]hub.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, hubTime)
 	defer cancel()
-	return p.hub.Active(ctx)
+	users, err := a.client.Active(ctx)
+	if err != nil {
+		a.patient.close()
+	}
+	return users, err
+}
+
+func (p *patient) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.client != nil {
+		p.end()
+		p.client = nil
+	}
 }
 
 // SameUser compares names of users as people do who don't care about case. With

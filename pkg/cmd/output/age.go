@@ -16,3 +16,15 @@ func Age(t time.Time) string {
 	}
 	return duration.HumanDuration(max(time.Since(t), 0))
 }
+
+// Span is a length of time, as Age writes it.
+func Span(d time.Duration) string { return duration.HumanDuration(max(d, 0)) }
+
+// In is how long it is until something, as Age writes it; empty where the time
+// isn't known.
+func In(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return Span(time.Until(t))
+}

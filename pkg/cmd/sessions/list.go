@@ -3,13 +3,13 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
@@ -22,8 +22,17 @@ import (
 // ListOptions of `sessions list`.
 type ListOptions struct {
 	factory.WorkshopOptions
-	Watch  bool
-	Format output.Format
+	Watch bool
+	// Stopped lists volumes without a session, too.
+	Stopped bool
+	Format  output.Format
+}
+
+// SessionList is what `sessions list` prints for programs.
+type SessionList struct {
+	Items []session.Session `json:"items"`
+	// HubError is why the hub's part is missing.
+	HubError string `json:"hubError,omitempty"`
 }
 
 func newList(f *factory.Factory, run factory.Run[*ListOptions]) *cobra.Command {
@@ -40,25 +49,38 @@ func newList(f *factory.Factory, run factory.Run[*ListOptions]) *cobra.Command {
   stopping   being stopped; its volume stays
   failed     won't get ready by itself; the reason says why
   orphaned   a pod that the hub knows nothing of; nobody can reach it
+  stopped    with --stopped: no session, but a volume with somebody's files
 
-Idle and orphaned sessions, and when they were last active, are known only while
-the hub answers. Without it the list shows what the cluster knows.`,
+CULLED-IN is how long it is until the hub stops a session in which nobody does
+anything any more; see workshopctl sessions extend.
+
+Idle and orphaned sessions, when they were last active and when they end are known
+only while the hub answers. Without it the list shows what the cluster knows.
+
+It asks for the pods 500 at a time, the hub's sessions 200 at a time, and the
+volumes only with --stopped. --watch then follows the pods by one watch, and asks
+the hub every 30 seconds.`,
 		Example: `  workshopctl sessions list
   workshopctl sessions list -w
+  workshopctl sessions list -o wide --stopped
   workshopctl sessions list -o jsonpath='{.items[?(@.state=="failed")].user}'`,
 		Args: factory.Args(),
 		RunE: factory.RunE(f, o, run, List),
 	}
 	o.AddFlags(f, cmd)
 	cmd.Flags().BoolVarP(&o.Watch, "watch", "w", false, "Go on with a line for each change, until Ctrl-C")
+	cmd.Flags().BoolVar(&o.Stopped, "stopped", false, "Those who have a volume but no session, too")
 	o.Format.AddFlag(cmd, output.JSON, output.YAML, output.Wide, output.Name, output.JSONPath)
 	return cmd
 }
 
 // Validate checks what can be checked without the cluster.
 func (o *ListOptions) Validate() error {
-	if o.Watch && o.Format.Machine() {
+	switch {
+	case o.Watch && o.Format.Machine():
 		return fault.Usage("--watch is for people; leave --output out, or use -o wide")
+	case o.Watch && o.Stopped:
+		return fault.Usage("--watch shows sessions; leave --stopped out")
 	}
 	return errors.Join(o.WorkshopOptions.Validate(), o.Format.Validate())
 }
@@ -69,44 +91,72 @@ func List(ctx context.Context, f *factory.Factory, o *ListOptions) error {
 	if err != nil {
 		return err
 	}
-	overview, err := c.Sessions(ctx, r.Spec)
+	query, closeHub := c.SessionQuery(r.Spec)
+	defer closeHub()
+	query.Volumes = o.Stopped
+	rules := factory.Rules(r.Spec)
+	if o.Watch {
+		return watch(ctx, f, query, rules, r.Spec, o.Format.Is(output.Wide))
+	}
+	overview, err := query.Read(ctx)
 	if err != nil {
 		return err
 	}
+	list := overview.Sessions
+	if o.Stopped {
+		list = withStopped(list, overview.Volumes)
+	}
+	rules.Apply(list)
+	printed := SessionList{Items: list}
 	if overview.HubError != nil {
-		f.Say("The hub does not answer (%v): who is idle or orphaned is not known.", overview.HubError)
+		printed.HubError = overview.HubError.Error()
+		sayHubError(f, overview.HubError)
 	}
 	names := []string{}
-	for _, s := range overview.Sessions {
+	for _, s := range list {
 		names = append(names, "session/"+s.User)
 	}
-	if err := o.Format.Print(f.Out, map[string]any{"items": overview.Sessions}, names, func(wide bool) error {
-		if len(overview.Sessions) == 0 {
+	return o.Format.Print(f.Out, printed, names, func(wide bool) error {
+		if len(list) == 0 {
 			f.Say("Workshop %s has no sessions.", r.Spec.Name)
 			return nil
 		}
-		return table(overview.Sessions, wide, true).Write(f.Out)
-	}); err != nil {
-		return err
+		return table(list, wide, true).Write(f.Out)
+	})
+}
+
+func sayHubError(f *factory.Factory, err error) {
+	f.Say("The hub does not answer (%v): who is idle or orphaned is not known.", err)
+}
+
+// withStopped adds those who have a volume and no session.
+func withStopped(list []session.Session, volumes []session.Volume) []session.Session {
+	has := map[string]bool{}
+	for _, s := range list {
+		has[s.User] = true
 	}
-	if !o.Watch {
-		return nil
+	for _, v := range volumes {
+		if v.User != "" && !has[v.User] {
+			has[v.User] = true
+			list = append(list, session.Session{User: v.User, State: session.Stopped, Created: v.Created, Volume: v.Name})
+		}
 	}
-	return watch(ctx, f, c, r.Spec, overview.Sessions, o.Format.Is(output.Wide))
+	slices.SortStableFunc(list, func(a, b session.Session) int { return cmp.Compare(a.User, b.User) })
+	return list
 }
 
 func table(list []session.Session, wide, header bool) *output.Table {
 	t := &output.Table{}
 	if header {
-		t.Header = []string{"USER", "STATE", "AGE", "LAST ACTIVE", "IMAGE", "NODE", "REASON"}
+		t.Header = []string{"USER", "STATE", "AGE", "LAST-ACTIVITY", "CULLED-IN", "IMAGE", "NODE", "REASON"}
 		if wide {
-			t.Header = append(t.Header, "DIGEST", "POD", "VOLUME")
+			t.Header = append(t.Header, "DIGEST", "POD", "VOLUME", "URL")
 		}
 	}
 	for _, s := range list {
-		row := []string{s.User, string(s.State), output.Age(s.Created), output.Age(s.LastActivity), named(s), s.Node, s.Reason}
+		row := []string{s.User, string(s.State), output.Age(s.Created), output.Age(s.LastActivity), output.In(s.CulledAt), named(s), s.Node, s.Reason}
 		if wide {
-			row = append(row, image.ShortDigest(s.Digest), s.Pod, s.Volume)
+			row = append(row, image.ShortDigest(s.Digest), s.Pod, s.Volume, s.URL)
 		}
 		t.Add(row...)
 	}
@@ -125,78 +175,58 @@ func named(s session.Session) string {
 // itself. Changes of pods are shown at once.
 const refresh = 30 * time.Second
 
-// watch shows each session that has changed.
-func watch(ctx context.Context, f *factory.Factory, c *factory.Cluster, spec workshop.Spec, list []session.Session, wide bool) error {
-	shown := map[string]session.Session{}
-	key := func(s session.Session) string { return s.User + "/" + s.Pod }
-	for _, s := range list {
-		shown[key(s)] = visible(s)
-	}
-	show := func(ctx context.Context) error {
-		overview, err := c.Sessions(ctx, spec)
-		if err != nil {
-			return err
+// watch shows the sessions, and then each that has changed.
+func watch(ctx context.Context, f *factory.Factory, query session.Query, rules session.Rules, spec workshop.Spec, wide bool) error {
+	var (
+		shown  map[string]session.Session // nil before the first list
+		hubErr error
+	)
+	err := query.Follow(ctx, refresh, func(overview session.Overview) error {
+		rules.Apply(overview.Sessions)
+		if overview.HubError != nil && hubErr == nil {
+			sayHubError(f, overview.HubError)
 		}
-		now := map[string]session.Session{}
+		hubErr = overview.HubError
+		first := shown == nil
 		var changed []session.Session
-		for _, s := range overview.Sessions {
-			now[key(s)] = visible(s)
-			if shown[key(s)] != visible(s) {
-				changed = append(changed, s)
-			}
+		changed, shown = changes(shown, overview.Sessions)
+		if first && len(changed) == 0 {
+			f.Say("Workshop %s has no sessions.", spec.Name)
+			return nil
 		}
-		for k, s := range shown {
-			if _, there := now[k]; !there {
-				s.State, s.Reason = "stopped", ""
-				changed = append(changed, s)
-			}
+		if len(changed) == 0 {
+			return nil
 		}
-		shown = now
-		return table(changed, wide, false).Write(f.Out)
+		return table(changed, wide, first).Write(f.Out)
+	})
+	if ctx.Err() != nil {
+		return nil // Ctrl-C is the way to end it
 	}
-	for {
-		if err := untilChange(ctx, c, spec, show); err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // Ctrl-C is the way to end it
-			}
-			return err
+	return err
+}
+
+// changes are the sessions that are worth a new line, those that are gone among
+// them; now is what is shown afterwards.
+func changes(shown map[string]session.Session, list []session.Session) (changed []session.Session, now map[string]session.Session) {
+	now = make(map[string]session.Session, len(list))
+	for _, s := range list {
+		key := s.User + "/" + s.Pod
+		now[key] = visible(s)
+		if was, there := shown[key]; !there || was != now[key] {
+			changed = append(changed, s)
 		}
 	}
+	for key, s := range shown {
+		if _, there := now[key]; !there {
+			s.State, s.Reason = session.Stopped, ""
+			changed = append(changed, s)
+		}
+	}
+	return changed, now
 }
 
 // visible is what of a session is worth a new line: activity alone isn't.
 func visible(s session.Session) session.Session {
-	s.LastActivity = time.Time{}
+	s.LastActivity, s.CulledAt = time.Time{}, time.Time{}
 	return s
-}
-
-// untilChange shows the sessions and returns when a pod of them has changed
-// since, or after refresh. It begins to look for changes before it shows, so
-// that none falls in between.
-func untilChange(ctx context.Context, c *factory.Cluster, spec workshop.Spec, show func(context.Context) error) error {
-	pods := c.Kubernetes.CoreV1().Pods(c.Namespace)
-	options := metav1.ListOptions{LabelSelector: session.Selector(workshop.Names(spec.Name)), Limit: 1}
-	list, err := pods.List(ctx, options)
-	if err != nil {
-		return err
-	}
-	options.ResourceVersion, options.Limit = list.ResourceVersion, 0
-	w, err := pods.Watch(ctx, options)
-	if err != nil && !apierrors.IsResourceExpired(err) {
-		return err
-	}
-	if err == nil {
-		defer w.Stop()
-	}
-	if err := show(ctx); err != nil || w == nil {
-		return err
-	}
-	timer := time.NewTimer(refresh)
-	defer timer.Stop()
-	select {
-	case <-w.ResultChan():
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
 }
