@@ -83,6 +83,32 @@ func (p *Progress) Detail(format string, args ...any) {
 	p.show(detail)
 }
 
+// Count says how many parts of the step are done and how many have failed: as
+// a bar on a terminal, elsewhere in a line about the last of them.
+func (p *Progress) Count(done, failed, total int, last string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !understandsControl(p.w) {
+		p.line("", 0, p.text("%s (%d of %d)", last, done+failed, total))
+		return
+	}
+	text := fmt.Sprintf("%s %s %d/%d", p.step, bar(done+failed, total), done+failed, total)
+	if failed > 0 {
+		text += fmt.Sprintf(", %d failed", failed)
+	}
+	p.show(text)
+}
+
+// bar draws how much of a total is done.
+func bar(done, total int) string {
+	const width = 20
+	full := width
+	if total > 0 {
+		full = min(width, done*width/total)
+	}
+	return strings.Repeat("█", full) + strings.Repeat("░", width-full)
+}
+
 // Done ends the step well, in words that replace it.
 func (p *Progress) Done(format string, args ...any) {
 	p.mu.Lock()

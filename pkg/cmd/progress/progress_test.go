@@ -23,6 +23,8 @@ func TestPlain(t *testing.T) {
 	p.Mark("hub ready")
 	p.Warn("use workshopctl url")
 	p.Note("a note")
+	p.Count(1, 0, 3, "ann\x1b[0m")
+	p.Count(1, 1, 3, "bob failed")
 	p.Done("done")
 	p.Stop(errors.New("x"))
 	want := "   0.0s  Applying 3 objects\n" +
@@ -30,6 +32,8 @@ func TestPlain(t *testing.T) {
 		"   1.5s  hub ready\n" +
 		"Warning: use oc workshop url\n" +
 		"a note\n" +
+		"   1.5s  ann (1 of 3)\n" +
+		"   1.5s  bob failed (2 of 3)\n" +
 		"   1.5s  done\n"
 	if got := b.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
@@ -46,6 +50,23 @@ func TestFit(t *testing.T) {
 	} {
 		if got := fit(text, 10); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	for _, test := range []struct {
+		done, total int
+		want        string
+	}{
+		{0, 3, "░░░░░░░░░░░░░░░░░░░░"},
+		{1, 3, "██████░░░░░░░░░░░░░░"},
+		{2, 3, "█████████████░░░░░░░"},
+		{3, 3, "████████████████████"},
+		{0, 0, "████████████████████"},
+	} {
+		if got := bar(test.done, test.total); got != test.want {
+			t.Errorf("%d of %d: %s, want %s", test.done, test.total, got, test.want)
 		}
 	}
 }
