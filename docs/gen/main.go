@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command gen writes the reference of the command line, docs/reference, from
-// the commands themselves: `make docs`.
+// the commands themselves, and docs/json.md from the types that they print:
+// `make docs`.
 package main
 
 import (
@@ -20,10 +21,31 @@ import (
 
 func main() {
 	dir := filepath.Join("docs", "reference")
-	if err := write(dir); err != nil {
+	err := write(dir)
+	if err == nil {
+		err = writeJSON(".")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "docs/gen:", err)
 		os.Exit(1)
 	}
+}
+
+// writeJSON replaces the page about fields, unless one of them has vanished.
+func writeJSON(root string) error {
+	file := filepath.Join(root, "docs", "json.md")
+	page, err := jsonPage(root)
+	if err != nil {
+		return err
+	}
+	before, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if gone := vanished(string(before), page); len(gone) > 0 {
+		return fmt.Errorf("scripts rely on fields that are gone or have another name: %s; if that is meant, take their lines out of %s first", strings.Join(gone, ", "), file)
+	}
+	return os.WriteFile(file, []byte(page), 0o644)
 }
 
 // write replaces the pages in a directory.

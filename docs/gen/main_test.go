@@ -34,3 +34,31 @@ func TestReferenceIsCurrent(t *testing.T) {
 		}
 	}
 }
+
+// The page about -o json has the fields that there are. One that is gone or has
+// another name breaks scripts.
+func TestJSONIsCurrent(t *testing.T) {
+	root := filepath.Join("..", "..")
+	page, err := jsonPage(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(root, "docs", "json.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range vanished(string(before), page) {
+		t.Errorf("scripts rely on %s, which is gone or has another name", field)
+	}
+	if diff := cmp.Diff(string(before), page); diff != "" {
+		t.Errorf("docs/json.md is out of date; run `make docs`\n%s", diff)
+	}
+}
+
+func TestVanished(t *testing.T) {
+	before := "## A\n\n| Field | Type |\n|---|---|\n| `x` | string |\n| `y[].z` | string |\n## B\n\n| `x` | string |\n"
+	after := "## A\n| `x` | string, in new words |\n| `y[].w` | string |\n## B\n| `x` | string |\n"
+	if diff := cmp.Diff([]string{"y[].z of A"}, vanished(before, after)); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -53,8 +53,9 @@ const settled = time.Minute
 
 // Session of one attendee.
 type Session struct {
-	User  string `json:"user"`
-	State State  `json:"state"`
+	User string `json:"user"`
+	// State: starting, running, idle, stopping, failed, orphaned, stopped.
+	State State `json:"state"`
 	// Reason says more, where the state alone doesn't.
 	Reason string `json:"reason,omitempty"`
 	// Created is when the pod was.
@@ -64,9 +65,10 @@ type Session struct {
 	// KeepUntil is until when somebody has asked to keep the session.
 	KeepUntil time.Time `json:"keepUntil,omitzero"`
 	// CulledAt is when the hub stops the session if nobody does anything in it
-	// until then; see Rules.
+	// until then.
 	CulledAt time.Time `json:"culledAt,omitzero"`
-	Image    string    `json:"image,omitempty"`
+	// Image that it runs, as its pod asks for it.
+	Image string `json:"image,omitempty"`
 	// ImageStreamTag that the image was found by, with its project.
 	ImageStreamTag string `json:"imageStreamTag,omitempty"`
 	// Digest of the image, as the pod asks for it or its node has pulled it.
