@@ -23,10 +23,12 @@ import (
 // says otherwise: a class of forty must not meet the nodes in one instant.
 const AtOnce = 8
 
-// Job is what is done to sessions.
+// Job is what is done to sessions, or to their users.
 type Job struct {
 	// Doing and Failed put it into words: "Stopping", "did not stop".
 	Doing, Failed string
+	// What is worked on; empty means sessions.
+	What string
 	// AtOnce bounds how many are worked on at the same time; 0 means AtOnce.
 	AtOnce int
 	// Timeout is how long each of them may take; 0 for as long as it takes.
@@ -41,7 +43,7 @@ type Job struct {
 func (j Job) Each(ctx context.Context, say *progress.Progress, users []string, do func(ctx context.Context, i int) error) []error {
 	errs := make([]error, len(users))
 	count := counter{say: say, total: len(users)}
-	say.Step("%s %s", j.Doing, output.Count(len(users), "session"))
+	say.Step("%s %s", j.Doing, j.count(len(users)))
 	var group errgroup.Group
 	group.SetLimit(max(1, orElse(j.AtOnce, AtOnce)))
 	for i := range users {
@@ -61,6 +63,14 @@ func (j Job) Each(ctx context.Context, say *progress.Progress, users []string, d
 	}
 	_ = group.Wait()
 	return errs
+}
+
+// count is a number of what is worked on.
+func (j Job) count(n int) string {
+	if j.What == "" {
+		return output.Count(n, "session")
+	}
+	return output.Count(n, j.What)
 }
 
 func orElse(n, other int) int {
@@ -103,7 +113,7 @@ func (j Job) Outcome(users []string, errs []error) error {
 	}
 	var out []error
 	if failed > 0 {
-		out = append(out, fmt.Errorf("%d of %s %s", failed, output.Count(len(users), "session"), j.Failed))
+		out = append(out, fmt.Errorf("%d of %s %s", failed, j.count(len(users)), j.Failed))
 	}
 	for _, r := range reasons {
 		out = append(out, fmt.Errorf("%s: %w", output.Some(r.users), r.err))

@@ -168,7 +168,7 @@ func Delete(ctx context.Context, f *factory.Factory, o *DeleteOptions) error {
 		return err
 	}
 	job := batch.Job{
-		Doing: "Deleting the users of", Failed: "were not deleted", Timeout: o.Timeout,
+		Doing: "Deleting", What: "user", Failed: "were not deleted", Timeout: o.Timeout,
 		Interrupted: "What was asked for goes on disappearing; the same command again does the rest.",
 	}
 	say := f.Progress()
@@ -212,8 +212,12 @@ func (o *DeleteOptions) confirm(ctx context.Context, f *factory.Factory, list []
 		q += fmt.Sprintf(" With %s, and what runs there is lost.", output.Count(len(running), "session"))
 	}
 	gone := o.Volumes || anonymous
-	if len(volumes) > 0 && !gone {
-		q += fmt.Sprintf(" Their %s stay.", output.Count(len(volumes), "volume"))
+	switch kept := len(volumes); {
+	case gone || kept == 0:
+	case kept == 1:
+		q += " The volume stays."
+	default:
+		q += fmt.Sprintf(" Their %d volumes stay.", kept)
 	}
 	if err := ask.Confirm(ctx, f, o.Yes, q); err != nil {
 		return err

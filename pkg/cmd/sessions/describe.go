@@ -212,10 +212,16 @@ func (d *Description) read(ctx context.Context, c *factory.Cluster, spec worksho
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if hubErr != nil {
+	switch {
+	case hubErr != nil:
 		d.HubError = hubErr.Error()
-	} else if d.State != session.Stopped {
+	case d.State != session.Stopped:
 		d.Session = session.Known([]session.Session{d.Session}, known)[0]
+	default: // the hub may be about to make its pod
+		for _, s := range session.Known(nil, known) {
+			s.Volume = d.Volume
+			d.Session = s
+		}
 	}
 	if pod != nil {
 		d.Containers, d.Conditions = containers(pod), conditions(pod)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -128,13 +129,20 @@ func Prune(ctx context.Context, f *factory.Factory, o *PruneOptions) error {
 func (w *connected) prune(ctx context.Context, f *factory.Factory, o *PruneOptions, list []session.Session, volumes []session.Volume) error {
 	interrupted := "What was asked for goes on disappearing; the same command again does the rest."
 	say := f.Progress()
-	job := batch.Job{Doing: "Deleting", Failed: "were not deleted", Timeout: o.Timeout, Interrupted: interrupted}
-	users := usersOf(list)
-	errs := job.Each(ctx, say, users, func(ctx context.Context, i int) error { return w.Stop(ctx, list[i], true) })
-	err := job.Outcome(users, errs)
-	say.Stop(err)
-	if err != nil {
-		return err
+	var done []string
+	if len(list) > 0 {
+		job := batch.Job{Doing: "Deleting", Failed: "were not deleted", Timeout: o.Timeout, Interrupted: interrupted}
+		users := usersOf(list)
+		// By their pods alone: the hub, asked to stop it, would stop what such a
+		// user starts meanwhile.
+		orphans := &batch.Work{Client: w.Client, Namespace: w.Namespace, Live: w.Live}
+		errs := job.Each(ctx, say, users, func(ctx context.Context, i int) error { return orphans.Stop(ctx, list[i], true) })
+		err := job.Outcome(users, errs)
+		say.Stop(err)
+		if err != nil {
+			return err
+		}
+		done = append(done, output.Count(len(list), "session"))
 	}
 	var failures []error
 	for _, v := range volumes {
@@ -143,11 +151,10 @@ func (w *connected) prune(ctx context.Context, f *factory.Factory, o *PruneOptio
 	if err := errors.Join(failures...); err != nil {
 		return err
 	}
-	done := output.Count(len(list), "session")
 	if len(volumes) > 0 {
-		done += " and " + output.Count(len(volumes), "volume")
+		done = append(done, output.Count(len(volumes), "volume"))
 	}
-	say.Done("Deleted %s", done)
+	say.Done("Deleted %s", strings.Join(done, " and "))
 	return nil
 }
 

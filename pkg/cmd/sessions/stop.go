@@ -112,7 +112,7 @@ func Stop(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 	if err != nil {
 		return err
 	}
-	list, overview, err := o.load(ctx, c, r.Spec, true)
+	list, _, err := o.load(ctx, c, r.Spec, true)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func Stop(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 		return err
 	}
 	defer w.end()
-	withoutHub(f, cmp.Or(w.hubErr, overview.HubError), "Their pods are deleted; the hub notices that once it is back.")
+	withoutHub(f, w.hubErr, "Their pods are deleted; the hub notices that once it is back.")
 	job := batch.Job{
 		Doing: "Stopping", Failed: "did not stop", AtOnce: o.AtOnce, Timeout: o.Timeout,
 		Interrupted: "Sessions that are being stopped go on stopping; the same command again does the rest.",

@@ -113,6 +113,9 @@ type connected struct {
 	end    func()
 }
 
+// answerTime is how long the hub gets to say that it is there.
+const answerTime = 10 * time.Second
+
 // connect reaches the hub, and begins to follow the sessions' pods. That the
 // hub doesn't answer is no error here: hubErr says why.
 func connect(ctx context.Context, c *factory.Cluster, spec workshop.Spec) (*connected, error) {
@@ -126,9 +129,11 @@ func connect(ctx context.Context, c *factory.Cluster, spec workshop.Spec) (*conn
 	client, closeHub, err := c.Hub(ctx, spec)
 	if err == nil {
 		// Reached is not yet answered.
+		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		if _, err = client.Version(ctx); err != nil {
 			closeHub()
 		}
+		cancel()
 	}
 	if err != nil {
 		w.hubErr = err
