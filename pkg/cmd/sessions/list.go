@@ -57,7 +57,7 @@ anything any more; see workshopctl sessions extend.
 Idle and orphaned sessions, when they were last active and when they end are known
 only while the hub answers. Without it the list shows what the cluster knows.
 
-It asks for the pods 500 at a time, the hub's sessions 200 at a time, and the
+It asks for the pods 250 at a time, the hub's sessions 200 at a time, and the
 volumes only with --stopped. --watch then follows the pods by one watch, and asks
 the hub every 30 seconds.`,
 		Example: `  workshopctl sessions list

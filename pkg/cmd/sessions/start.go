@@ -36,6 +36,10 @@ type StartOptions struct {
 	Format output.Format
 }
 
+// startAtOnce is how many sessions start at the same time. Nobody works yet whom
+// that could disturb.
+const startAtOnce = 20
+
 func newStart(f *factory.Factory, run factory.Run[*StartOptions]) *cobra.Command {
 	o := &StartOptions{}
 	do := factory.RunE(f, o, run, Start)
@@ -68,7 +72,7 @@ have started. Without a running hub nothing can start.`,
 	}
 	o.WorkshopOptions.AddFlags(f, cmd)
 	cmd.Flags().StringVar(&o.From, "from", "", "`FILE` with names, one a line or in its first column; - for stdin")
-	o.waitFlags.AddFlags(cmd, " until it is ready")
+	o.waitFlags.AddFlags(cmd, " until it is ready", startAtOnce)
 	resultFormats(cmd, &o.Format)
 	return cmd
 }

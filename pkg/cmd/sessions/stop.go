@@ -50,7 +50,7 @@ that once it is back. --idle needs the hub, which alone knows who is idle.`,
 	}
 	o.WorkshopOptions.AddFlags(f, cmd)
 	o.asker.AddFlags(cmd)
-	o.waitFlags.AddFlags(cmd, " until it is gone")
+	o.waitFlags.AddFlags(cmd, " until it is gone", batch.AtOnce)
 	resultFormats(cmd, &o.Format)
 	return cmd
 }
@@ -78,7 +78,7 @@ It needs a running hub.`,
 	}
 	o.WorkshopOptions.AddFlags(f, cmd)
 	o.asker.AddFlags(cmd)
-	o.waitFlags.AddFlags(cmd, " until it is ready")
+	o.waitFlags.AddFlags(cmd, " until it is ready", batch.AtOnce)
 	resultFormats(cmd, &o.Format)
 	return cmd
 }

@@ -83,10 +83,10 @@ type waitFlags struct {
 
 // AddFlags gives a command the flags for it; what it waits for ends the flags'
 // help.
-func (o *waitFlags) AddFlags(cmd *cobra.Command, what string) {
+func (o *waitFlags) AddFlags(cmd *cobra.Command, what string, atOnce int) {
 	o.TimeoutOptions.AddFlags(cmd, " for each session"+what)
 	cmd.Flags().BoolVar(&o.NoWait, "no-wait", false, "Don't wait"+what)
-	cmd.Flags().IntVar(&o.AtOnce, "at-once", batch.AtOnce, "`NUMBER` of sessions to work on at the same time")
+	cmd.Flags().IntVar(&o.AtOnce, "at-once", atOnce, "`NUMBER` of sessions to work on at the same time")
 }
 
 // Validate checks what can be checked without the cluster.
