@@ -147,7 +147,7 @@ func Start(ctx context.Context, f *factory.Factory, o *StartOptions) error {
 	}).print(f, &o.Format)
 	var full batch.FullError
 	if errors.As(err, &full) {
-		err = fault.Hint(err, "`workshopctl sessions stop --idle 1h` makes room, and the same command again does the rest.")
+		err = fault.Hint(err, fmt.Sprintf("`workshopctl sessions stop --idle 1h%s` makes room, or `workshopctl deploy --limit NUMBER%s` a larger limit. The same command again then does the rest.", f.On(r.Spec.Name), f.On(r.Spec.Name)))
 	}
 	return cmp.Or(err, printed)
 }
