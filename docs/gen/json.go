@@ -43,7 +43,7 @@ var printed = []struct {
 	{"`workshopctl sessions list`", sessions.SessionList{}},
 	{"`workshopctl sessions describe USER`", sessions.Description{}},
 	{"`workshopctl sessions start`, `stop`, `restart`, `extend`, `delete`", sessions.Results{}},
-	{"`workshopctl sessions exec`", items[sessions.ExecResult]{}},
+	{"`workshopctl sessions exec --all -- COMMAND`", items[sessions.ExecResult]{}},
 	{"`workshopctl sessions prune`", sessions.Orphans{}},
 	{"`workshopctl rollout history`", items[record.Revision]{}},
 	{"`workshopctl mirror list`", items[mirror.Item]{}},
