@@ -138,7 +138,8 @@ type playedHub struct {
 	ready   []error
 	stop    error
 	stopped bool
-	blocks  bool // Ready waits for ever
+	// blocks has Ready wait for ever, once it has said so.
+	blocks chan struct{}
 }
 
 func (h *playedHub) Start(context.Context, string) error {
@@ -149,7 +150,8 @@ func (h *playedHub) Start(context.Context, string) error {
 }
 
 func (h *playedHub) Ready(ctx context.Context, _ string) error {
-	if h.blocks {
+	if h.blocks != nil {
+		close(h.blocks)
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -254,20 +256,36 @@ func TestReady(t *testing.T) {
 	if err := w.Ready(t.Context(), "ann"); err == nil || err.Error() != "no room" {
 		t.Errorf("what the hub gives up: %v", err)
 	}
-	// The cluster knows long before the hub.
-	evicted := pod("ann", func(p *corev1.Pod) {
-		p.Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "low on memory"}
-	})
-	w, _ = work(t, &playedHub{blocks: true}, evicted)
+	// The cluster knows long before the hub. What is left of an earlier session
+	// says nothing.
+	evicted := func(user string) *corev1.Pod {
+		return pod(user, func(p *corev1.Pod) {
+			p.Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "low on memory"}
+		})
+	}
+	blocks := &playedHub{blocks: make(chan struct{})}
+	w, client := work(t, blocks)
+	verdict := make(chan error, 1)
+	go func() { verdict <- w.Ready(t.Context(), "bob") }()
+	<-blocks.blocks
+	if _, err := client.CoreV1().Pods("ns").Create(t.Context(), evicted("bob"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	var failure *explain.Failure
-	if err := w.Ready(t.Context(), "ann"); !errors.As(err, &failure) {
+	if err := <-verdict; !errors.As(err, &failure) {
 		t.Errorf("a pod that failed: %v", err)
+	}
+	w, _ = work(t, &playedHub{blocks: make(chan struct{})}, evicted("ann"))
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := w.Ready(short, "ann"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a pod that had failed before: %v", err)
 	}
 	// When the time is up, it is said what was missing.
 	pending := pod("ann", func(p *corev1.Pod) {
 		p.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes"}}}
 	})
-	w, _ = work(t, &playedHub{blocks: true}, pending)
+	w, _ = work(t, &playedHub{blocks: make(chan struct{})}, pending)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := w.Ready(ctx, "ann"); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "0/3 nodes") {

@@ -101,9 +101,16 @@ func (w *Work) Ready(ctx context.Context, user string) error {
 	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// A pod that has failed already is that of an earlier session: the hub
+	// replaces it.
+	earlier := map[time.Time]bool{}
+	list, _ := w.Live.Of(user)
+	for _, s := range list {
+		earlier[s.Created] = s.State == session.Failed
+	}
 	ready, failed := make(chan error, 1), make(chan error, 1)
 	go func() { ready <- w.hubReady(ctx, user) }()
-	go func() { failed <- w.podFailed(ctx, user) }()
+	go func() { failed <- w.podFailed(ctx, user, earlier) }()
 	for {
 		select {
 		case err := <-ready:
@@ -153,11 +160,12 @@ func (w *Work) hubReady(ctx context.Context, user string) error {
 }
 
 // podFailed returns when the pod won't get ready by itself, with the reason.
-func (w *Work) podFailed(ctx context.Context, user string) error {
+// Pods of earlier sessions, by when they were created, don't count.
+func (w *Work) podFailed(ctx context.Context, user string, earlier map[time.Time]bool) error {
 	for {
 		list, changed := w.Live.Of(user)
 		for _, s := range list {
-			if s.State != session.Failed {
+			if s.State != session.Failed || earlier[s.Created] {
 				continue
 			}
 			// The cluster is given the time that its rules give it.
