@@ -46,14 +46,14 @@ func (tr *trainer) json(into any, args ...string) {
 	}
 }
 
-// there says whether a pod and a claim of a user are.
+// there says whether a pod and a claim of a user are, and aren't about to go.
 func (tr *trainer) there(user string) (pod, claim bool) {
 	tr.t.Helper()
 	core := tr.Admin.Kubernetes.CoreV1()
 	_, err := core.Pods(tr.Namespace).Get(tr.t.Context(), "terminals--"+user, metav1.GetOptions{})
 	pod = !apierrors.IsNotFound(err)
-	_, err = core.PersistentVolumeClaims(tr.Namespace).Get(tr.t.Context(), "terminals--"+user, metav1.GetOptions{})
-	return pod, !apierrors.IsNotFound(err)
+	volume, err := core.PersistentVolumeClaims(tr.Namespace).Get(tr.t.Context(), "terminals--"+user, metav1.GetOptions{})
+	return pod, !apierrors.IsNotFound(err) && (err != nil || volume.DeletionTimestamp == nil)
 }
 
 // While the hub is down each verb does what can be done without it, and says

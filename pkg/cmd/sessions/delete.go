@@ -154,7 +154,7 @@ func Delete(ctx context.Context, f *factory.Factory, o *DeleteOptions) error {
 	}
 	if len(names) == 0 {
 		f.Say("Workshop %s has no users.", n)
-		return results(nil, nil, nil).print(f, &o.Format)
+		return results(nil, nil, nil).writeTo(f, &o.Format)
 	}
 	withoutHub(f, w.hubErr, "Sessions and volumes are deleted without it; it still knows the users afterwards.")
 	var list []*person
@@ -191,7 +191,7 @@ func Delete(ctx context.Context, f *factory.Factory, o *DeleteOptions) error {
 			}
 		}
 		return d
-	}).print(f, &o.Format)
+	}).writeTo(f, &o.Format)
 	return cmp.Or(err, printed)
 }
 

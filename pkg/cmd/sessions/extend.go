@@ -52,7 +52,7 @@ is then added to the most that can be left.`,
 		o.read(cmd, args)
 		return do(cmd, args)
 	}
-	o.WorkshopOptions.AddFlags(f, cmd)
+	o.AddFlags(f, cmd)
 	cmd.Flags().DurationVar(&o.By, "by", 0, "`DURATION` to keep them longer, such as 1h")
 	resultFormats(cmd, &o.Format)
 	return cmd
@@ -84,7 +84,7 @@ func Extend(ctx context.Context, f *factory.Factory, o *ExtendOptions) error {
 	rules := factory.Rules(r.Spec)
 	if rules.Culling == (session.Culling{}) {
 		f.Say("Workshop %s stops no session by itself: there is nothing to extend.", r.Spec.Name)
-		return results(nil, nil, nil).print(f, &o.Format)
+		return results(nil, nil, nil).writeTo(f, &o.Format)
 	}
 	list, overview, err := o.load(ctx, c, r.Spec, true)
 	if err != nil {
@@ -92,7 +92,7 @@ func Extend(ctx context.Context, f *factory.Factory, o *ExtendOptions) error {
 	}
 	if len(list) == 0 {
 		f.Say("No session of workshop %s is meant: nothing to extend.", r.Spec.Name)
-		return results(nil, nil, nil).print(f, &o.Format)
+		return results(nil, nil, nil).writeTo(f, &o.Format)
 	}
 	withoutHub(f, overview.HubError, "When the sessions were last used is not known: the time is added to the most that can be left.")
 	now := time.Now()
@@ -111,7 +111,7 @@ func Extend(ctx context.Context, f *factory.Factory, o *ExtendOptions) error {
 			f.Say("%s is kept until %s", s.User, when(until[i], now))
 		}
 	}
-	printed := results(users, errs, func(i int) Done { return Done{User: users[i], Result: "kept", KeepUntil: until[i]} }).print(f, &o.Format)
+	printed := results(users, errs, func(i int) Done { return Done{User: users[i], Result: "kept", KeepUntil: until[i]} }).writeTo(f, &o.Format)
 	return cmp.Or(err, printed)
 }
 

@@ -200,7 +200,7 @@ func watch(ctx context.Context, f *factory.Factory, query session.Query, rules s
 		return table(changed, wide, first).Write(f.Out)
 	})
 	if ctx.Err() != nil {
-		return nil // Ctrl-C is the way to end it
+		return nil //nolint:nilerr // Ctrl-C is the way to end it
 	}
 	return err
 }

@@ -144,7 +144,7 @@ func Start(ctx context.Context, f *factory.Factory, o *StartOptions) error {
 	rules := factory.Rules(r.Spec)
 	printed := results(users, errs, func(i int) Done {
 		return Done{User: users[i], Result: result, URL: rules.Address(users[i])}
-	}).print(f, &o.Format)
+	}).writeTo(f, &o.Format)
 	var full batch.FullError
 	if errors.As(err, &full) {
 		err = fault.Hint(err, fmt.Sprintf("`workshopctl sessions stop --idle 1h%s` makes room, or `workshopctl deploy --limit NUMBER%s` a larger limit. The same command again then does the rest.", f.On(r.Spec.Name), f.On(r.Spec.Name)))

@@ -118,7 +118,7 @@ func Stop(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 	}
 	if len(list) == 0 {
 		f.Say("No session of workshop %s is meant: nothing to stop.", r.Spec.Name)
-		return results(nil, nil, nil).print(f, &o.Format)
+		return results(nil, nil, nil).writeTo(f, &o.Format)
 	}
 	if err := ask.Confirm(ctx, f, o.Yes, fmt.Sprintf("Stop %s? %s", describe(list), lost(list))); err != nil {
 		return err
@@ -147,7 +147,7 @@ func Stop(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 	default:
 		say.Done("Stopped %s", output.Count(len(list), "session"))
 	}
-	printed := results(users, errs, func(i int) Done { return Done{User: users[i], Result: result, KeptVolume: list[i].Volume} }).print(f, &o.Format)
+	printed := results(users, errs, func(i int) Done { return Done{User: users[i], Result: result, KeptVolume: list[i].Volume} }).writeTo(f, &o.Format)
 	return cmp.Or(err, printed)
 }
 
@@ -170,7 +170,7 @@ func Restart(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 	}
 	if len(list) == 0 {
 		f.Say("No session of workshop %s is meant: nothing to restart.", r.Spec.Name)
-		return results(nil, nil, nil).print(f, &o.Format)
+		return results(nil, nil, nil).writeTo(f, &o.Format)
 	}
 	w, err := connect(ctx, c, r.Spec)
 	if err != nil {
@@ -204,6 +204,6 @@ func Restart(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 	rules := factory.Rules(r.Spec)
 	printed := results(users, errs, func(i int) Done {
 		return Done{User: users[i], Result: result, URL: rules.Address(users[i])}
-	}).print(f, &o.Format)
+	}).writeTo(f, &o.Format)
 	return cmp.Or(err, printed)
 }
