@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/workshopctl/workshopctl/pkg/cmd/deploy"
+	hubcmd "github.com/workshopctl/workshopctl/pkg/cmd/hub"
 	"github.com/workshopctl/workshopctl/pkg/cmd/list"
 	"github.com/workshopctl/workshopctl/pkg/cmd/mirror"
 	"github.com/workshopctl/workshopctl/pkg/cmd/sessions"
@@ -44,8 +45,12 @@ var printed = []struct {
 	{"`workshopctl sessions describe USER`", sessions.Description{}},
 	{"`workshopctl sessions start`, `stop`, `restart`, `extend`, `delete`", sessions.Results{}},
 	{"`workshopctl sessions exec --all -- COMMAND`", items[sessions.ExecResult]{}},
+	{"`workshopctl sessions cp FILE --all :PATH`", items[sessions.CpResult]{}},
+	{"`workshopctl sessions message --all TEXT`", items[sessions.MessageResult]{}},
 	{"`workshopctl sessions prune`", sessions.Orphans{}},
 	{"`workshopctl rollout history`", items[record.Revision]{}},
+	{"`workshopctl hub token`", hubcmd.Token{}},
+	{"`workshopctl hub token list`", items[hubcmd.Token]{}},
 	{"`workshopctl mirror list`", items[mirror.Item]{}},
 	{"`workshopctl mirror load`", items[mirror.Loaded]{}},
 	{"`workshopctl version`", version.Info{}},
