@@ -53,8 +53,8 @@ duration, when it is revoked, and with its user.`,
   workshopctl hub token --scopes list:users,read:servers --duration 12h --note dashboard
 
   # For what the workshop's own token may not do
-  export WORKSHOPCTL_HUB_TOKEN=$(workshopctl hub token --user trainer --scopes admin:users --duration 15m)
-  workshopctl hub api POST users/jane`,
+  export WORKSHOPCTL_HUB_TOKEN=$(workshopctl hub token --user trainer --scopes admin:groups --duration 15m)
+  workshopctl hub api POST groups/table-1`,
 		Args: factory.Args(),
 		RunE: factory.RunE(f, o, runs.Token, MakeToken),
 	}
