@@ -91,6 +91,26 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 	return body, nil
 }
 
+// page of a list.
+type page struct {
+	Items      []json.RawMessage `json:"items"`
+	Pagination *struct {
+		Offset int `json:"offset"`
+		Next   *struct {
+			Offset int `json:"offset"`
+		} `json:"next"`
+	} `json:"_pagination"`
+}
+
+// pageOf is the page that an answer is; nil if it is none.
+func pageOf(answer []byte) *page {
+	var p page
+	if json.Unmarshal(answer, &p) != nil || p.Pagination == nil {
+		return nil
+	}
+	return &p
+}
+
 // All asks for a list, page by page, and returns it as one. What is no list is
 // returned as it is.
 func (c *Client) All(ctx context.Context, r Request) ([]byte, error) {
@@ -119,16 +139,8 @@ func (c *Client) All(ctx context.Context, r Request) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		var page struct {
-			Items      []json.RawMessage `json:"items"`
-			Pagination *struct {
-				Offset int `json:"offset"`
-				Next   *struct {
-					Offset int `json:"offset"`
-				} `json:"next"`
-			} `json:"_pagination"`
-		}
-		if json.Unmarshal(body, &page) != nil || page.Pagination == nil {
+		page := pageOf(body)
+		if page == nil {
 			return body, nil
 		}
 		items = append(items, page.Items...)
