@@ -55,8 +55,8 @@ POST where there are fields or input.
 The request goes through the API server of the cluster, as kubectl port-forward
 does, or to the workshop's URL where you may not do that. It has the workshop's own
 token, from its Secret, or the one in the variable WORKSHOPCTL_HUB_TOKEN. The
-workshop's own may list and read users, start and stop sessions, make and revoke
-tokens, and read about the hub and set the proxy's routes; what is refused names
+workshop's own may list, make and delete users, start and stop sessions, make and
+revoke tokens, read about the hub and set the proxy's routes; what is refused names
 the scopes that it takes.
 
 Fields make a JSON object, or the query of a GET: -f takes values as text, -F takes
