@@ -22,6 +22,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/sessions"
 	"github.com/workshopctl/workshopctl/pkg/cmd/status"
 	"github.com/workshopctl/workshopctl/pkg/cmd/url"
+	"github.com/workshopctl/workshopctl/pkg/cmd/users"
 	"github.com/workshopctl/workshopctl/pkg/cmd/version"
 	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
@@ -48,6 +49,9 @@ var printed = []struct {
 	{"`workshopctl sessions cp FILE --all :PATH`", items[sessions.CpResult]{}},
 	{"`workshopctl sessions message --all TEXT`", items[sessions.MessageResult]{}},
 	{"`workshopctl sessions prune`", sessions.Orphans{}},
+	{"`workshopctl users list`", items[users.User]{}},
+	{"`workshopctl users add NAME`, `users import FILE.csv`", users.Enrolled{}},
+	{"`workshopctl users password NAME`", users.Credential{}},
 	{"`workshopctl rollout history`", items[record.Revision]{}},
 	{"`workshopctl hub token`", hubcmd.Token{}},
 	{"`workshopctl hub token list`", items[hubcmd.Token]{}},
