@@ -5,8 +5,7 @@
 // Package scale has large classes on a control plane with simulated nodes:
 // the real API server, the real JupyterHub with a workshop's own
 // configuration, its real proxy, and the built workshopctl. Pods get ready
-// there, and nothing runs in them. `make bench-sessions` runs
-// it.
+// there, and nothing runs in them. `make bench-sessions` runs it.
 package scale
 
 import (
@@ -17,13 +16,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -301,76 +300,131 @@ func (c *class) workshopctl(args ...string) (stdout, stderr string) {
 func (c *class) hubHTTP() *http.Client {
 	dialer := forward.New(c.Trainer.Config, c.Trainer.Kubernetes, c.Namespace, c.names, workshop.ComponentHub, hub.Port)
 	c.t.Cleanup(dialer.Close)
-	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: abreast}}
+	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 }
 
 func (c *class) hub() *hub.Client { return hub.New("http://hub.invalid/", c.token, c.hubHTTP()) }
 
-// enroll makes users of the hub.
-func (c *class) enroll(names []string) {
+// enroll makes a user of the hub.
+func (c *class) enroll(name string) {
 	c.t.Helper()
-	client := c.hubHTTP()
-	for some := range slices.Chunk(names, 100) {
-		body, err := json.Marshal(map[string]any{"usernames": some})
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		request, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, "http://hub.invalid/hub/api/users", bytes.NewReader(body))
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		request.Header.Set("Authorization", "token "+registrar)
-		response, err := client.Do(request)
-		if err != nil {
-			c.t.Fatal(err)
-		}
+	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, "http://hub.invalid/hub/api/users/"+url.PathEscape(name), http.NoBody)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "token "+registrar)
+	response, err := c.hubHTTP().Do(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
 		answer, _ := io.ReadAll(response.Body)
-		response.Body.Close()
-		if response.StatusCode != http.StatusCreated {
-			c.t.Fatalf("make users: %s %s", response.Status, answer)
-		}
+		c.t.Fatalf("make user %s: %s %s", name, response.Status, answer)
 	}
 }
 
-// attendees are made up, with names as attendees have.
-func attendees(prefix string, n int) []string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = fmt.Sprintf("%s%04d@example.com", prefix, i+1)
-	}
-	return list
-}
+// attendee is the local part of an attendee's name, all of the same length.
+func attendee(i int) string { return fmt.Sprintf("attendee%04d", i) }
 
-// abreast is how many sessions are started at once when a class is filled. A
-// hub starts some ten a second.
-const abreast = 40
-
-// fill has the hub start the sessions of these users, and waits until all are
-// ready.
-func (c *class) fill(names []string) {
+// fill makes a class of that many. The hub starts the first session; the others
+// are copies of its pod, its claim and its rows in the hub's database, which
+// differ in the user's name alone. A hub by itself starts some ten a second on
+// a processor of its own.
+func (c *class) fill(size int) {
 	c.t.Helper()
-	c.enroll(names)
-	client := c.hub()
-	begun := time.Now()
-	var done atomic.Int64
-	group, ctx := errgroup.WithContext(c.t.Context())
-	group.SetLimit(abreast)
-	for _, name := range names {
+	ctx, first := c.t.Context(), attendee(1)
+	user := first + "@example.com"
+	c.enroll(user)
+	if err := c.hub().Start(ctx, user); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.hub().Ready(ctx, user); err != nil {
+		c.t.Fatal(err)
+	}
+	c.stopHub()
+	client := c.Admin.Kubernetes.CoreV1()
+	selector := metav1.ListOptions{LabelSelector: session.Selector(c.names)}
+	pods, err := client.Pods(c.Namespace).List(ctx, selector)
+	if err != nil || len(pods.Items) != 1 {
+		c.t.Fatalf("%d pods of one session, %v", len(pods.Items), err)
+	}
+	claims, err := client.PersistentVolumeClaims(c.Namespace).List(ctx, selector)
+	if err != nil || len(claims.Items) != 1 {
+		c.t.Fatalf("%d claims of one session, %v", len(claims.Items), err)
+	}
+	pod, claim := pods.Items[0], claims.Items[0]
+	pod.ObjectMeta, claim.ObjectMeta = asCreated(pod.ObjectMeta), asCreated(claim.ObjectMeta)
+	pod.Spec.NodeName, claim.Spec.VolumeName = "", ""
+	pod.Status, claim.Status = corev1.PodStatus{}, corev1.PersistentVolumeClaimStatus{}
+
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := 2; i <= size; i++ {
 		group.Go(func() error {
-			if err := client.Start(ctx, name); err != nil {
+			claim, err := copied(claim, first, attendee(i))
+			if err != nil {
 				return err
 			}
-			if err := client.Ready(ctx, name); err != nil {
+			if _, err := client.PersistentVolumeClaims(c.Namespace).Create(ctx, &claim, metav1.CreateOptions{}); err != nil {
 				return err
 			}
-			if n := done.Add(1); n%200 == 0 {
-				c.t.Logf("%d sessions after %s", n, time.Since(begun).Round(time.Second))
+			pod, err := copied(pod, first, attendee(i))
+			if err != nil {
+				return err
 			}
-			return nil
+			_, err = client.Pods(c.Namespace).Create(ctx, &pod, metav1.CreateOptions{})
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		c.t.Fatal(err)
+	}
+	script := exec.CommandContext(ctx, c.python, filepath.Join("testdata", "class.py"), filepath.Join(c.dir, "hub.sqlite"), strconv.Itoa(size))
+	if out, err := script.CombinedOutput(); err != nil {
+		c.t.Fatalf("copy the session in the hub's database: %v\n%s", err, out)
+	}
+	c.startHub()
+}
+
+// asCreated is what was asked for when the object was made.
+func asCreated(m metav1.ObjectMeta) metav1.ObjectMeta {
+	made := metav1.ObjectMeta{Name: m.Name, Labels: m.Labels, Annotations: map[string]string{}}
+	for k, v := range m.Annotations {
+		if !strings.Contains(k, "kubernetes.io/") { // what controllers say of claims
+			made.Annotations[k] = v
+		}
+	}
+	return made
+}
+
+// copied is the same object with another name wherever it is written.
+func copied[T any](object T, name, other string) (T, error) {
+	var copied T
+	text, err := json.Marshal(object)
+	if err == nil {
+		err = json.Unmarshal(bytes.ReplaceAll(text, []byte(name), []byte(other)), &copied)
+	}
+	return copied, err
+}
+
+// settle waits until pods, claims and hub agree that all sessions are ready.
+func (c *class) settle(size int) {
+	c.t.Helper()
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	late := time.After(10 * time.Minute)
+	for {
+		pods, claims, servers := c.counts()
+		if pods == size && claims == size && servers == size {
+			return
+		}
+		c.t.Logf("%d pods are ready, %d claims bound, %d sessions at the hub", pods, claims, servers)
+		select {
+		case <-tick.C:
+		case <-late:
+			c.t.Fatalf("these aren't the %d of the class", size)
+		}
 	}
 }
 

@@ -63,10 +63,8 @@ func TestBenchSessions(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	c := newClass(t, testhub.Versions[0])
-	c.fill(attendees("attendee", *size))
-	if pods, claims, servers := c.counts(); pods != *size || claims != *size || servers != *size {
-		t.Fatalf("%d pods are ready, %d claims bound, %d sessions at the hub, of %d", pods, claims, servers, *size)
-	}
+	c.fill(*size)
+	c.settle(*size)
 	list := []string{filepath.Join(c.bin, "workshopctl"), "sessions", "list"}
 	whole := &peer{name: "sessions list, with the hub", args: list}
 	cluster := &peer{name: "sessions list, hub is down", args: list}
