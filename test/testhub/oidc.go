@@ -49,7 +49,7 @@ func OIDC(t *testing.T, clients []map[string]any, users map[string]map[string]an
 			t.Fatal(err)
 		}
 	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func OIDC(t *testing.T, clients []map[string]any, users map[string]map[string]an
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(filepath.Join(node, "bin", "node"), "server.js")
+	command := exec.CommandContext(t.Context(), filepath.Join(node, "bin", "node"), "server.js")
 	command.Dir, command.Env = dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "OIDC=" + string(value)}
 	stdin, err := command.StdinPipe()
 	if err != nil {
