@@ -105,6 +105,10 @@ e2e: packages build ## Tests on a whole cluster with a real browser (root)
 soak: packages build ## Thirty sessions that type and print for ten minutes; none may grow (root)
 	KEEP=$(KEEP) .ci/with-sandbox soak -- $(GOTEST) -count=1 -timeout 30m -tags 'e2e soak' -run TestSoak -v ./test/e2e/...
 
+.PHONY: scale
+scale: packages build ## Start classes of 200 on simulated nodes, once faster than the hub takes them (root)
+	KEEP=$(KEEP) .ci/with-sandbox scale --control-plane --simulated-nodes 10 -- $(GOTEST) -count=1 -timeout 60m -tags scale -run TestStartClass -v ./test/scale
+
 .PHONY: e2e-openshift
 e2e-openshift: packages build ## The same on OpenShift's API, login and routes (root)
 	KEEP=$(KEEP) .ci/with-sandbox openshift --openshift -- $(GOTEST) -count=1 -timeout 40m -tags e2e -run 'OpenShift|Plugin' -v ./test/e2e/...

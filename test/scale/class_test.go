@@ -5,7 +5,7 @@
 // Package scale has large classes on a control plane with simulated nodes:
 // the real API server, the real JupyterHub with a workshop's own
 // configuration, its real proxy, and the built workshopctl. Pods get ready
-// there, and nothing runs in them. `make bench-sessions` runs it.
+// there, and nothing runs in them. `make scale` and `make bench-sessions` run it.
 package scale
 
 import (

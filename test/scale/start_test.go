@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build scale
+
+package scale
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/workshopctl/workshopctl/test/testhub"
+)
+
+// A class of 200 is started from a file, while the hub takes as many as come,
+// and another one while it takes eight at a time and sends the others away.
+func TestStartClass(t *testing.T) {
+	const size = 200
+	for _, version := range testhub.Versions {
+		t.Run(version, func(t *testing.T) {
+			c := newClass(t, version)
+			for i, limit := range []int{0, 8} {
+				if i > 0 {
+					c.stopHub()
+					c.startHub(fmt.Sprintf("--JupyterHub.concurrent_spawn_limit=%d", limit))
+				}
+				var names strings.Builder
+				for n := range size {
+					fmt.Fprintf(&names, "class%d-%03d@example.com\n", limit, n)
+				}
+				file := filepath.Join(c.dir, "class")
+				if err := os.WriteFile(file, []byte(names.String()), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				_, progress := c.workshopctl("sessions", "start", "--from", file)
+				t.Logf("at most %d at a time:\n%s", limit, progress)
+				if !strings.Contains(progress, fmt.Sprintf("%d sessions", size)) {
+					t.Errorf("no progress is shown:\n%s", progress)
+				}
+				c.settle(size * (i + 1))
+				refused := len(c.running.lines("429 POST"))
+				t.Logf("the hub has said %d times that it is busy", refused)
+				if (refused > 0) != (limit > 0) {
+					t.Errorf("the hub has refused %d times with a limit of %d", refused, limit)
+				}
+			}
+		})
+	}
+}
