@@ -16,7 +16,7 @@ var version = "dev" // set by the build
 
 func main() {
 	err := terminal.Run(context.Background(), os.Args[1:], version, os.Stdin, os.Stdout, os.Stderr)
-	if err != nil && !errors.Is(err, terminal.ErrUsage) {
+	if err != nil && !errors.Is(err, terminal.ErrUsage) && !errors.Is(err, terminal.ErrTold) {
 		fmt.Fprintln(os.Stderr, "workshop-terminal:", err)
 	}
 	if code := terminal.ExitCode(err); code != 0 {

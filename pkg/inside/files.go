@@ -19,6 +19,9 @@ import (
 // endTime is how long a program has to end and say why.
 const endTime = time.Second
 
+// readyTime is how long one has to say that it is ready.
+const readyTime = 30 * time.Second
+
 // partly is the exit code of a gateway that has sent all that it could read.
 const partly = 3
 
@@ -34,29 +37,50 @@ func (s Sessions) Upload(ctx context.Context, pod, source, place, name string, o
 		sendErr error
 		sending sync.WaitGroup
 	)
+	answer, said := heard{at: "\n", heard: make(chan struct{})}, heard{at: "workshop-terminal: ", heard: make(chan struct{})}
+	late := time.NewTimer(readyTime)
+	defer late.Stop()
 	sending.Go(func() {
+		select {
+		case <-answer.heard: // it is ready
+		case <-late.C:
+			sendErr = errSilent
+			cancel()
+			return
+		case <-ctx.Done():
+			sendErr = errEnded
+			return
+		}
 		sent, sendErr = transfer.Send(ctx, to, source, o)
-		if sendErr != nil {
-			cancel() // the other end is not to take it for the end
+		if sendErr != nil && !errors.Is(sendErr, errEnded) && !errors.Is(sendErr, io.ErrClosedPipe) {
+			cancel()
 		}
 		_ = to.Close()
 	})
-	var answer, said limited
+	go func() { // what has failed there needs no more of it
+		select {
+		case <-said.heard:
+			_ = to.CloseWithError(io.EOF)
+		case <-ctx.Done():
+		}
+	}()
 	args := []string{"unpack"}
 	if name != "" {
 		args = append(args, "--name", name)
 	}
 	err := s.RunGateway(ctx, pod, Program{Args: append(args, "--", place), In: from, Out: &answer, ErrOut: &said})
 	_ = from.CloseWithError(errEnded)
+	cancel()
 	sending.Wait()
 	switch {
-	case sendErr != nil && !errors.Is(sendErr, errEnded):
+	case sendErr != nil && !errors.Is(sendErr, errEnded) && !errors.Is(sendErr, io.ErrClosedPipe) && !errors.Is(sendErr, context.Canceled):
 		return sent, sendErr
 	case err != nil:
 		return sent, told(err, said.text())
 	}
 	var came transfer.Result
-	if json.Unmarshal(answer.b.Bytes(), &came) != nil || came.Sum != sent.Sum || sent.Sum == "" {
+	_, last, _ := strings.Cut(answer.text(), "\n")
+	if json.Unmarshal([]byte(last), &came) != nil || came.Sum != sent.Sum || sent.Sum == "" {
 		return sent, errUnsure
 	}
 	sent.Path = came.Path
@@ -110,6 +134,7 @@ func (s Sessions) Download(ctx context.Context, pod, source, place string, o tra
 
 var (
 	errEnded  = errors.New("the other end has ended")
+	errSilent = errors.New("the session doesn't answer")
 	errUnsure = errors.New("the session doesn't confirm what it was sent; look there before you rely on it")
 )
 
@@ -136,6 +161,22 @@ func tellLeftOut(said string, tell func(name, why string)) {
 			tell(name, why)
 		}
 	}
+}
+
+// heard is limited that tells when a text is in what was said.
+type heard struct {
+	limited
+	at    string
+	heard chan struct{}
+	once  sync.Once
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	n, err := h.limited.Write(p)
+	if strings.Contains(h.text(), h.at) {
+		h.once.Do(func() { close(h.heard) })
+	}
+	return n, err
 }
 
 // limited keeps a little of what a session's end says.

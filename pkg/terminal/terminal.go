@@ -57,6 +57,9 @@ Usage:
 // ErrUsage says that the arguments make no command; it has been told why.
 var ErrUsage = errors.New("wrong usage")
 
+// ErrTold says that a command has failed, and has told why.
+var ErrTold = errors.New("failed")
+
 // Run does what args (without the program's name) say.
 func Run(ctx context.Context, args []string, version string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 0 {

@@ -50,9 +50,17 @@ func unpack(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	}
 	hide()
 	syscall.Umask(0o002)
-	came, err := transfer.Receive(ctx, newPatient(stdin), placeOf(flags.Arg(0)), transfer.ReceiveOptions{Name: *name, LeftOut: tellLeftOut(stderr)})
+	// Nothing comes before this: a session whose gateway doesn't know how is sent
+	// nothing.
+	fmt.Fprintln(stdout, transfer.Ready)
+	from := newPatient(stdin)
+	came, err := transfer.Receive(ctx, from, placeOf(flags.Arg(0)), transfer.ReceiveOptions{Name: *name, LeftOut: tellLeftOut(stderr)})
 	if err != nil {
-		return err
+		// The other end stops when it reads why. Until then what it sends must be
+		// taken, or the way back is blocked, too.
+		fmt.Fprintln(stderr, "workshop-terminal:", plain(err.Error()))
+		_, _ = io.Copy(io.Discard, from)
+		return ErrTold
 	}
 	return json.NewEncoder(stdout).Encode(came)
 }

@@ -55,6 +55,9 @@ var (
 	ErrBroken = errors.New("the transfer broke off or was damaged on the way; nothing was changed")
 )
 
+// Ready is the line by which who takes in says that they do.
+const Ready = "ready"
+
 const (
 	// maxHeader bounds the header in bytes.
 	maxHeader = 4 << 10

@@ -52,7 +52,7 @@ func Main(m *testing.M) int {
 		return m.Run()
 	}
 	err := terminal.Run(context.Background(), os.Args[1:], "0.0.0", os.Stdin, os.Stdout, os.Stderr)
-	if err != nil && !errors.Is(err, terminal.ErrUsage) {
+	if err != nil && !errors.Is(err, terminal.ErrUsage) && !errors.Is(err, terminal.ErrTold) {
 		fmt.Fprintln(os.Stderr, "workshop-terminal:", err)
 	}
 	return terminal.ExitCode(err)
