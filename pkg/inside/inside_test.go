@@ -91,9 +91,6 @@ func TestTerminal(t *testing.T) {
 		if err := <-ended; !errors.As(err, &exit) || exit.Code != 5 || !strings.Contains(out.text(), "/dev/pts/") {
 			t.Errorf("%s: %v %q", s.User, err, out.text())
 		}
-		if strings.Contains(out.text(), "gateway of a workshop") {
-			t.Errorf("%s: what the older gateway said is shown: %q", s.User, out.text())
-		}
 	}
 }
 
