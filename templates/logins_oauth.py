@@ -12,7 +12,6 @@ from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
 from tornado.httpclient import HTTPClientError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.web import HTTPError
-from traitlets import default
 
 from logins import Refusal, again
 
@@ -72,8 +71,8 @@ class Elsewhere:
     callback_handler = Callback
     discovered = False
 
-    @default("http_client")
-    def _http_client(self):
+    # By its name: traitlets knows decorated defaults of its own classes only.
+    def _http_client_default(self):
         # Not the one of libcurl, which images may have, too: it takes no SSL
         # context, and names under .localhost for its own machine.
         return SimpleAsyncHTTPClient(force_instance=True, max_clients=100)
