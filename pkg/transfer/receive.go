@@ -62,10 +62,11 @@ func Receive(ctx context.Context, from io.Reader, place string, o ReceiveOptions
 	}
 	r.root, r.part, r.total = root, ".workshopctl-"+rand.Text()+".part", header.Bytes
 	defer func() { _ = root.RemoveAll(r.part) }() // it has moved, as a rule
+	r.name = filepath.Join(base, filepath.FromSlash(rest))
 	if err := r.take(header.Folder); err != nil {
 		return Result{}, err
 	}
-	r.came.Path = filepath.Join(base, filepath.FromSlash(rest))
+	r.came.Path = r.name
 	if parent := path.Dir(rest); parent != "." {
 		if err := root.MkdirAll(filepath.FromSlash(parent), 0o777); err != nil {
 			return Result{}, explained(filepath.Join(base, parent), err)
@@ -118,6 +119,7 @@ type receiver struct {
 	from  *summed
 	root  *os.Root
 	part  string // where it is put first
+	name  string // its place
 	total int64
 	came  Result
 	links []tar.Header
@@ -172,7 +174,7 @@ func (r *receiver) leaveOut(name, why string) {
 func (r *receiver) take(folder bool) error {
 	if folder {
 		if err := r.root.Mkdir(r.part, 0o777); err != nil {
-			return explained(r.part, err)
+			return explained(r.name, err)
 		}
 	}
 	entries := tar.NewReader(r.from)
@@ -191,6 +193,7 @@ func (r *receiver) take(folder bool) error {
 		case !folder && (n > 0 || h.Typeflag != tar.TypeReg):
 			return ErrBroken
 		case !folder:
+			h.Name = r.name // the sender's is no name
 			err = r.file(r.part, entries, h)
 		default:
 			err = r.entry(entries, h)

@@ -23,7 +23,7 @@ func room(folder *os.Root) int64 {
 	}
 	defer func() { _ = f.Close() }()
 	var stat unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &stat); err != nil {
+	if err := unix.Fstatfs(int(f.Fd()), &stat); err != nil || stat.Blocks == 0 { // of those that keep nothing
 		return -1
 	}
 	return int64(stat.Bavail) * int64(stat.Bsize) //nolint:unconvert // the types differ between systems

@@ -89,6 +89,7 @@ func TestCp(t *testing.T) {
 	c.wants(2, nil, []string{"Error: nothing: no such file or folder here"}, "sessions", "cp", "nothing", "jane:")
 	c.wants(1, nil, []string{"Error: copy jane:nothing: " + jane.Home + "/nothing: no such file or folder"}, "sessions", "cp", "jane:nothing", "here")
 	c.wants(1, nil, []string{"Error: copy notes.md: " + jane.Home + "/x is a file, not a folder"}, "sessions", "cp", "notes.md", "jane:x/y")
+	c.wants(1, nil, []string{"Error: copy big: /proc/x: no such file or folder"}, "sessions", "cp", "big", "jane:/proc/x")
 	c.wants(1, nil, []string{"Error: copy big: " + jane.Home + "/x is a file, not a folder"}, "sessions", "cp", "big", "jane:x/y")
 	c.wants(1, nil, []string{"Error: copy jane:x: it has more than 1Mi, which --max-size allows"}, "sessions", "cp", "jane:x", "small", "--max-size", "1Mi")
 	c.wants(1, nil, []string{"Error: joe2 has no session in workshop terminals; did you mean joe?", "`workshopctl sessions list` shows who has one."}, "sessions", "cp", "notes.md", "joe2:")
