@@ -30,7 +30,18 @@ type joined struct {
 
 func (tr *trainer) attach(t *testing.T, args ...string) *joined {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(tr.bin, "workshopctl"), append([]string{"sessions", "attach"}, args...)...)
+	return tr.atTerminal(t, append([]string{"sessions", "attach"}, args...)...)
+}
+
+// beside is a trainer's terminal with a shell beside an attendee's.
+func (tr *trainer) beside(t *testing.T, args ...string) *joined {
+	t.Helper()
+	return tr.atTerminal(t, append([]string{"sessions", "shell"}, args...)...)
+}
+
+func (tr *trainer) atTerminal(t *testing.T, args ...string) *joined {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(tr.bin, "workshopctl"), args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + tr.configHome, "KUBECONFIG=" + tr.kubeconfig, "TERM=xterm-256color"}
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 80, Rows: 24})
 	if err != nil {
@@ -71,7 +82,7 @@ func (j *joined) ends(code int) {
 	j.t.Helper()
 	_ = j.cmd.Wait()
 	if got := j.cmd.ProcessState.ExitCode(); got != code {
-		j.t.Errorf("attach ends with %d, want %d: %q", got, code, j.text())
+		j.t.Errorf("it ends with %d, want %d: %q", got, code, j.text())
 	}
 }
 
