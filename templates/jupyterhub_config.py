@@ -318,7 +318,7 @@ s.delete_grace_period = 5
 tools_volume = {"name": "workshopctl", "emptyDir": {}}
 tools_mount = {"name": "workshopctl", "mountPath": tools, "readOnly": True}
 keep_until = {"path": "keep-until", "fieldRef": {"fieldPath": "metadata.annotations['workshopctl.io/keep-until']"}}
-about_volume = {"name": "about", "downwardAPI": {"items": [keep_until]}}
+about_volume = {"name": "about", "projected": {"sources": [{"downwardAPI": {"items": [keep_until]}}]}}
 about_mount = {"name": "about", "mountPath": about, "readOnly": True}
 if env["STORAGE_SIZE"] in ("", "0"):
     home_volume = {"name": "home", "emptyDir": {}}
@@ -356,20 +356,18 @@ s.init_containers = [
         "volumeMounts": [tools_mount, {"name": "home", "mountPath": "/mnt/home"}],
     },
 ]
-certificates = []
+# Certificates lie beside it: a path has room for one volume.
+beside = about_volume["projected"]["sources"]
 if ca_bundle.exists():
     # The gateway adds these certificates to those of the image.
-    certificates.append({"configMap": {"name": f"{name}-hub", "items": [{"key": "ca-bundle.crt", "path": "ca-bundle.crt"}]}})
-    s.environment["WORKSHOPCTL_CA_BUNDLE"] = "/etc/workshopctl/ca-bundle.crt"
+    beside.append({"configMap": {"name": f"{name}-hub", "items": [{"key": "ca-bundle.crt", "path": "ca-bundle.crt"}]}})
+    s.environment["WORKSHOPCTL_CA_BUNDLE"] = f"{about}/ca-bundle.crt"
 if env.get("API_SERVER"):
     # The gateway makes a kubeconfig of it. Sessions have no account of their
     # own, which would bring these certificates.
-    certificates.append({"configMap": {"name": "kube-root-ca.crt", "optional": True, "items": [{"key": "ca.crt", "path": "cluster-ca.crt"}]}})
+    beside.append({"configMap": {"name": "kube-root-ca.crt", "optional": True, "items": [{"key": "ca.crt", "path": "cluster-ca.crt"}]}})
     s.environment["WORKSHOPCTL_API_SERVER"] = literal(env["API_SERVER"])
-    s.environment["WORKSHOPCTL_CLUSTER_CA"] = "/etc/workshopctl/cluster-ca.crt"
-if certificates:
-    s.volumes.append({"name": "certificates", "projected": {"sources": certificates}})
-    s.volume_mounts.append({"name": "certificates", "mountPath": "/etc/workshopctl", "readOnly": True})
+    s.environment["WORKSHOPCTL_CLUSTER_CA"] = f"{about}/cluster-ca.crt"
 
 
 def unexpanded(spawner, pod):

@@ -310,8 +310,8 @@ func (h *runningHub) checkAPI(t *testing.T) {
 		{http.MethodPost, "/proxy", 200},
 		{http.MethodGet, "/users/jane", 200},
 		{http.MethodDelete, "/users/jane/server", 204}, // none runs
-		{http.MethodDelete, "/users/jane", 403},
-		{http.MethodPost, "/users/jane/tokens", 201}, // `hub token`
+		{http.MethodPost, "/users/jane/tokens", 201},   // `hub token`
+		{http.MethodDelete, "/users/jane", 204},        // `sessions delete`
 		{http.MethodPost, "/shutdown", 403},
 	} {
 		if status, body := h.call(t, c.method, c.path); status != c.want {
