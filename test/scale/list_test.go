@@ -56,7 +56,7 @@ func (p *peer) median() figures {
 func TestBenchSessions(t *testing.T) {
 	kubectl := os.Getenv("WORKSHOPCTL_TEST_KUBECTL")
 	if kubectl == "" {
-		t.Skip("WORKSHOPCTL_TEST_KUBECTL names no kubectl to compare with: use `make bench-sessions`")
+		t.Fatal("WORKSHOPCTL_TEST_KUBECTL names no kubectl to compare with: use `make bench-sessions`")
 	}
 	measure := filepath.Join(t.TempDir(), "measure")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", measure, "./measure").CombinedOutput(); err != nil {

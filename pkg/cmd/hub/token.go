@@ -18,6 +18,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
 	"github.com/workshopctl/workshopctl/pkg/explain"
 	"github.com/workshopctl/workshopctl/pkg/hub"
+	"github.com/workshopctl/workshopctl/pkg/record"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -97,10 +98,19 @@ func owner(spec workshop.Spec, named string) (string, error) {
 	case named == "":
 		named = spec.AdminUsers[0]
 	}
-	if spec.Auth == workshop.AuthPassword {
-		named = strings.ToLower(named) // as the hub does
+	return spec.UserName(named), nil
+}
+
+// connectFor reaches the workshop's hub, for what is about a user's tokens.
+func connectFor(ctx context.Context, f *factory.Factory, o *factory.WorkshopOptions, named string) (r *record.Record, client *hub.Client, user string, end func(), err error) {
+	if r, client, end, err = connect(ctx, f, o); err != nil {
+		return nil, nil, "", nil, err
 	}
-	return named, nil
+	if user, err = owner(r.Spec, named); err != nil {
+		end()
+		return nil, nil, "", nil, err
+	}
+	return r, client, user, end, nil
 }
 
 // Token is what `hub token -o json` prints, and each of `hub token list -o json`.
@@ -141,15 +151,11 @@ func known(ctx context.Context, client *hub.Client, user string, err error) erro
 
 // MakeToken makes a token and prints it.
 func MakeToken(ctx context.Context, f *factory.Factory, o *TokenOptions) error {
-	r, client, end, err := connect(ctx, f, &o.WorkshopOptions)
+	r, client, user, end, err := connectFor(ctx, f, &o.WorkshopOptions, o.User)
 	if err != nil {
 		return err
 	}
 	defer end()
-	user, err := owner(r.Spec, o.User)
-	if err != nil {
-		return err
-	}
 	made, err := client.NewToken(ctx, user, o.Scopes, o.Duration, o.Note)
 	var e *hub.Error
 	if errors.As(err, &e) && e.Status == http.StatusBadRequest {
@@ -207,15 +213,11 @@ func (o *ListOptions) Validate() error {
 
 // ListTokens lists the tokens of a user.
 func ListTokens(ctx context.Context, f *factory.Factory, o *ListOptions) error {
-	r, client, end, err := connect(ctx, f, &o.WorkshopOptions)
+	_, client, user, end, err := connectFor(ctx, f, &o.WorkshopOptions, o.User)
 	if err != nil {
 		return err
 	}
 	defer end()
-	user, err := owner(r.Spec, o.User)
-	if err != nil {
-		return err
-	}
 	tokens, err := client.Tokens(ctx, user)
 	if err != nil {
 		return known(ctx, client, user, err)
@@ -280,15 +282,11 @@ func (o *RevokeOptions) Validate() error {
 
 // RevokeToken ends a token.
 func RevokeToken(ctx context.Context, f *factory.Factory, o *RevokeOptions) error {
-	r, client, end, err := connect(ctx, f, &o.WorkshopOptions)
+	_, client, user, end, err := connectFor(ctx, f, &o.WorkshopOptions, o.User)
 	if err != nil {
 		return err
 	}
 	defer end()
-	user, err := owner(r.Spec, o.User)
-	if err != nil {
-		return err
-	}
 	if err := client.Revoke(ctx, user, o.ID); err != nil {
 		return known(ctx, client, user, err)
 	}

@@ -5,7 +5,6 @@ package sessions
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -123,33 +122,22 @@ func Start(ctx context.Context, f *factory.Factory, o *StartOptions) error {
 		Doing: "Starting", Failed: "did not start", AtOnce: o.AtOnce, Timeout: o.Timeout,
 		Interrupted: "The hub goes on with what it has begun to start; the same command again does the rest.",
 	}
-	say := f.Progress()
-	errs := job.Each(ctx, say, users, func(ctx context.Context, i int) error {
+	rules := factory.Rules(r.Spec)
+	result, done := "running", output.Count(len(users), "session")+" ready"
+	if o.NoWait {
+		result, done = "starting", "The hub is starting "+output.Count(len(users), "session")
+	}
+	err = carryOut(ctx, f, &o.Format, job, users, func(ctx context.Context, i int) error {
 		if err := w.Start(ctx, users[i]); err != nil || o.NoWait {
 			return err
 		}
 		return w.Ready(ctx, users[i])
-	})
-	err = job.Outcome(users, errs)
-	say.Stop(err)
-	result := "running"
-	switch {
-	case err != nil:
-	case o.NoWait:
-		result = "starting"
-		say.Done("The hub is starting %s", output.Count(len(users), "session"))
-	default:
-		say.Done("%s ready", output.Count(len(users), "session"))
-	}
-	rules := factory.Rules(r.Spec)
-	printed := results(users, errs, func(i int) Done {
-		return Done{User: users[i], Result: result, URL: rules.Address(users[i])}
-	}).writeTo(f, &o.Format)
+	}, done, func(i int) Done { return Done{User: users[i], Result: result, URL: rules.Address(users[i])} })
 	var full batch.FullError
 	if errors.As(err, &full) {
 		err = fault.Hint(err, fmt.Sprintf("`workshopctl sessions stop --idle 1h%s` makes room, or `workshopctl deploy --limit NUMBER%s` a larger limit. The same command again then does the rest.", f.On(r.Spec.Name), f.On(r.Spec.Name)))
 	}
-	return cmp.Or(err, printed)
+	return err
 }
 
 // names are those that the command line or the file has, each once.

@@ -3,7 +3,6 @@
 package sessions
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,22 +132,13 @@ func Stop(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 		Doing: "Stopping", Failed: "did not stop", AtOnce: o.AtOnce, Timeout: o.Timeout,
 		Interrupted: "Sessions that are being stopped go on stopping; the same command again does the rest.",
 	}
-	say := f.Progress()
 	users := usersOf(list)
-	errs := job.Each(ctx, say, users, func(ctx context.Context, i int) error { return w.Stop(ctx, list[i], !o.NoWait) })
-	err = job.Outcome(users, errs)
-	say.Stop(err)
-	result := "stopped"
-	switch {
-	case err != nil:
-	case o.NoWait:
-		result = "stopping"
-		say.Done("Stopping %s", output.Count(len(list), "session"))
-	default:
-		say.Done("Stopped %s", output.Count(len(list), "session"))
+	result, done := "stopped", "Stopped "
+	if o.NoWait {
+		result, done = "stopping", "Stopping "
 	}
-	printed := results(users, errs, func(i int) Done { return Done{User: users[i], Result: result, KeptVolume: list[i].Volume} }).writeTo(f, &o.Format)
-	return cmp.Or(err, printed)
+	return carryOut(ctx, f, &o.Format, job, users, func(ctx context.Context, i int) error { return w.Stop(ctx, list[i], !o.NoWait) },
+		done+output.Count(len(list), "session"), func(i int) Done { return Done{User: users[i], Result: result, KeptVolume: list[i].Volume} })
 }
 
 // withoutHub says that the hub is left out, and what that means.
@@ -187,23 +177,11 @@ func Restart(ctx context.Context, f *factory.Factory, o *StopOptions) error {
 		Doing: "Restarting", Failed: "did not get ready", AtOnce: o.AtOnce, Timeout: o.Timeout,
 		Interrupted: "Who was stopped may not have a session yet: `workshopctl sessions list` shows it, `workshopctl sessions start` goes on.",
 	}
-	say := f.Progress()
-	users := usersOf(list)
-	errs := job.Each(ctx, say, users, func(ctx context.Context, i int) error { return w.Restart(ctx, list[i], !o.NoWait) })
-	err = job.Outcome(users, errs)
-	say.Stop(err)
-	result := "running"
-	switch {
-	case err != nil:
-	case o.NoWait:
-		result = "starting"
-		say.Done("The hub is starting %s anew", output.Count(len(list), "session"))
-	default:
-		say.Done("Restarted %s", output.Count(len(list), "session"))
+	users, rules := usersOf(list), factory.Rules(r.Spec)
+	result, done := "running", "Restarted "+output.Count(len(list), "session")
+	if o.NoWait {
+		result, done = "starting", "The hub is starting "+output.Count(len(list), "session")+" anew"
 	}
-	rules := factory.Rules(r.Spec)
-	printed := results(users, errs, func(i int) Done {
-		return Done{User: users[i], Result: result, URL: rules.Address(users[i])}
-	}).writeTo(f, &o.Format)
-	return cmp.Or(err, printed)
+	return carryOut(ctx, f, &o.Format, job, users, func(ctx context.Context, i int) error { return w.Restart(ctx, list[i], !o.NoWait) },
+		done, func(i int) Done { return Done{User: users[i], Result: result, URL: rules.Address(users[i])} })
 }

@@ -3,6 +3,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -56,6 +57,21 @@ func results(users []string, errs []error, done func(i int) Done) Results {
 		r.Items = append(r.Items, d)
 	}
 	return r
+}
+
+// carryOut does a job for each of the users, tells how it goes and went, and
+// prints what became of them. done says it to a person where all went well, and
+// one to a program.
+func carryOut(ctx context.Context, f *factory.Factory, format *output.Format, job batch.Job, users []string, do func(ctx context.Context, i int) error, done string, one func(i int) Done) error {
+	say := f.Progress()
+	errs := job.Each(ctx, say, users, do)
+	err := job.Outcome(users, errs)
+	say.Stop(err)
+	if err == nil {
+		say.Done("%s", done)
+	}
+	printed := results(users, errs, one).writeTo(f, format)
+	return cmp.Or(err, printed)
 }
 
 // resultFormats are the formats of such a command.
