@@ -128,6 +128,10 @@ func TestOwner(t *testing.T) {
 			t.Errorf("%q: %q, %v", named, got, err)
 		}
 	}
+	spec.Auth = workshop.AuthOIDC // names are in lower case there, too
+	if got, err := owner(spec, ""); err != nil || got != "trainer" {
+		t.Errorf("%q, %v", got, err)
+	}
 	spec.Auth = workshop.AuthOpenShift
 	if got, err := owner(spec, ""); err != nil || got != "Trainer" {
 		t.Errorf("%q, %v", got, err)
