@@ -37,13 +37,15 @@ type Job struct {
 	Interrupted string
 }
 
-// Each does something for each of the users, tells how far it is, and returns
-// for each the error of it. It goes on when some fail, and begins nothing more
-// once the context has ended.
+// Each does something for each of the users, tells how far it is unless say is
+// nil, and returns for each the error of it. It goes on when some fail, and
+// begins nothing more once the context has ended.
 func (j Job) Each(ctx context.Context, say *progress.Progress, users []string, do func(ctx context.Context, i int) error) []error {
 	errs := make([]error, len(users))
 	count := counter{say: say, total: len(users)}
-	say.Step("%s %s", j.Doing, j.count(len(users)))
+	if say != nil {
+		say.Step("%s %s", j.Doing, j.count(len(users)))
+	}
 	var group errgroup.Group
 	group.SetLimit(max(1, orElse(j.AtOnce, AtOnce)))
 	for i := range users {
@@ -57,7 +59,9 @@ func (j Job) Each(ctx context.Context, say *progress.Progress, users []string, d
 			if errs[i] = ctx.Err(); errs[i] == nil {
 				errs[i] = do(ctx, i)
 			}
-			count.add(users[i], errs[i])
+			if say != nil {
+				count.add(users[i], errs[i])
+			}
 			return nil
 		})
 	}

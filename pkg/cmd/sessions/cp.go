@@ -29,15 +29,12 @@ import (
 
 // CpOptions of `sessions cp`.
 type CpOptions struct {
-	factory.WorkshopOptions
-	Target
-	Parallel Parallel
+	insideOptions
 	// From and To are as typed: one of them is in a session, as USER:PATH or, with
 	// several of them, as :PATH.
 	From, To string
 	// MaxSize bounds what a session may send, as a quantity.
 	MaxSize string
-	Format  output.Format
 
 	most int64
 }
@@ -79,13 +76,10 @@ which the roles edit and admin have. Only --idle asks the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.AddFlags(f, cmd)
-	o.addTo(f, cmd, "Copy to or from")
+	o.insideOptions.AddFlags(f, cmd, "Copy to or from")
 	cmd.Args = factory.Args("SOURCE", "DESTINATION")
 	cmd.ValidArgsFunction = completePath(f)
-	o.Parallel.addTo(cmd)
 	cmd.Flags().StringVar(&o.MaxSize, "max-size", "1Gi", "How much a session may send at most, as a `QUANTITY`")
-	o.Format.AddFlag(cmd, output.JSON, output.YAML)
 	return cmd
 }
 
@@ -155,7 +149,7 @@ func (o *CpOptions) Validate() error {
 		return fault.Usage("--max-size: %q is no size; write 1Gi, 500Mi …", o.MaxSize)
 	}
 	o.most = most.Value()
-	return errors.Join(o.WorkshopOptions.Validate(), target, o.Parallel.Validate(), o.Format.Validate())
+	return errors.Join(o.WorkshopOptions.Validate(), target, o.atOnce.Validate(), o.Format.Validate())
 }
 
 // there is the end that is in sessions.
@@ -191,12 +185,8 @@ func Cp(ctx context.Context, f *factory.Factory, o *CpOptions) error {
 	}
 	_, path, _ := strings.Cut(o.there(), ":")
 	list, path, err := o.whose(ctx, c, r.Spec, path)
-	if err != nil {
+	if err != nil || o.nobody(f, list) {
 		return err
-	}
-	if len(list) == 0 && o.Format.Is("") {
-		f.Say("No session is meant.")
-		return nil
 	}
 	if remote(o.From) && o.several() {
 		if err := distinct(usersOf(list)); err != nil {
@@ -206,7 +196,7 @@ func Cp(ctx context.Context, f *factory.Factory, o *CpOptions) error {
 	results := make([]CpResult, len(list))
 	tell := newTeller(f, o.what(path), len(list))
 	in := within(c)
-	outcomes := o.Parallel.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
+	errs := o.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
 		var (
 			done transfer.Result
 			err  error
@@ -232,21 +222,19 @@ func Cp(ctx context.Context, f *factory.Factory, o *CpOptions) error {
 		return err
 	})
 	tell.stop()
-	for i, outcome := range outcomes {
-		results[i].User = outcome.user
-		if outcome.err != nil {
-			results[i].Error = brief(outcome.err)
-		}
-	}
-	if !o.Format.Is("") {
-		if err := o.Format.Print(f.Out, map[string]any{"items": results}, nil, nil); err != nil || len(list) == 0 {
-			return err
+	for i, err := range errs {
+		results[i].User = list[i].User
+		if err != nil {
+			results[i].Error = brief(err)
 		}
 	}
 	if o.several() {
-		return summed(f, c.Namespace, "copied", outcomes)
+		return o.summary(f, c.Namespace, "copied", usersOf(list), errs, results)
 	}
-	if err := outcomes[0].err; err != nil {
+	if err := o.print(f, results); err != nil {
+		return err
+	}
+	if err := errs[0]; err != nil {
 		return refused(f, c.Namespace, fmt.Errorf("copy %s: %w", o.what(path), err))
 	}
 	f.Say("%s: %s, %s", o.at(list[0].User, results[0].Path), output.Count(results[0].Files, "file"), size(results[0].Bytes))

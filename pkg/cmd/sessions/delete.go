@@ -171,17 +171,7 @@ func Delete(ctx context.Context, f *factory.Factory, o *DeleteOptions) error {
 		Doing: "Deleting", What: "user", Failed: "were not deleted", Timeout: o.Timeout,
 		Interrupted: "What was asked for goes on disappearing; the same command again does the rest.",
 	}
-	say := f.Progress()
-	errs := job.Each(ctx, say, names, func(ctx context.Context, i int) error { return w.delete(ctx, list[i], o.Volumes) })
-	err = job.Outcome(names, errs)
-	say.Stop(err)
-	if err == nil {
-		say.Done("Deleted %s", output.Count(len(names), "user"))
-	}
-	if kept := len(volumes); kept > 0 && !o.Volumes && !anonymous {
-		f.Say("Kept: %s. Who comes back finds their files again; --%s deletes them.", output.Count(kept, "volume"), volumesFlag)
-	}
-	printed := results(names, errs, func(i int) Done {
+	err = carryOut(ctx, f, &o.Format, job, names, func(ctx context.Context, i int) error { return w.delete(ctx, list[i], o.Volumes) }, "Deleted "+output.Count(len(names), "user"), func(i int) Done {
 		d := Done{User: names[i], Result: "deleted"}
 		for _, v := range list[i].volumes {
 			if o.Volumes || anonymous {
@@ -191,8 +181,11 @@ func Delete(ctx context.Context, f *factory.Factory, o *DeleteOptions) error {
 			}
 		}
 		return d
-	}).writeTo(f, &o.Format)
-	return cmp.Or(err, printed)
+	})
+	if kept := len(volumes); kept > 0 && !o.Volumes && !anonymous {
+		f.Say("Kept: %s. Who comes back finds their files again; --%s deletes them.", output.Count(kept, "volume"), volumesFlag)
+	}
+	return err
 }
 
 // confirm asks, and once more where files are lost.

@@ -14,7 +14,6 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/attach"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
-	"github.com/workshopctl/workshopctl/pkg/cmd/output"
 	"github.com/workshopctl/workshopctl/pkg/cmd/progress"
 	"github.com/workshopctl/workshopctl/pkg/inside"
 	"github.com/workshopctl/workshopctl/pkg/session"
@@ -22,12 +21,9 @@ import (
 
 // ExecOptions of `sessions exec`.
 type ExecOptions struct {
-	factory.WorkshopOptions
-	Target
-	Parallel Parallel
-	Command  []string
-	Stdin    bool
-	Format   output.Format
+	insideOptions
+	Command []string
+	Stdin   bool
 }
 
 func newExec(f *factory.Factory, run factory.Run[*ExecOptions]) *cobra.Command {
@@ -61,11 +57,8 @@ which the roles edit and admin have. Only --idle asks the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.AddFlags(f, cmd)
-	o.addTo(f, cmd, "Run it in")
-	o.Parallel.addTo(cmd)
+	o.insideOptions.AddFlags(f, cmd, "Run it in")
 	cmd.Flags().BoolVarP(&o.Stdin, "stdin", "i", false, "Have the command read what comes to stdin; for one USER")
-	o.Format.AddFlag(cmd, output.JSON, output.YAML)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch n := cmd.ArgsLenAtDash(); {
 		case n < 0 && len(args) > 0:
@@ -83,7 +76,7 @@ func (o *ExecOptions) Validate() error {
 	if o.Stdin && (o.All || o.Idle != 0 || len(o.Users) > 1) {
 		return fault.Usage("--stdin is for one USER: a stream can be read only once")
 	}
-	return errors.Join(o.WorkshopOptions.Validate(), o.Target.Validate(), o.Parallel.Validate(), o.Format.Validate())
+	return errors.Join(o.WorkshopOptions.Validate(), o.Target.Validate(), o.atOnce.Validate(), o.Format.Validate())
 }
 
 // ExecResult is how the command went in a session.
@@ -105,17 +98,9 @@ const MaxOutput = 1 << 20
 
 // Exec runs the command.
 func Exec(ctx context.Context, f *factory.Factory, o *ExecOptions) error {
-	c, r, err := o.Load(ctx, f)
-	if err != nil {
+	c, list, err := o.meant(ctx, f)
+	if err != nil || o.nobody(f, list) {
 		return err
-	}
-	list, _, err := o.load(ctx, c, r.Spec, false)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 && o.Format.Is("") {
-		f.Say("No session is meant.")
-		return nil
 	}
 	in := within(c)
 	run := func(ctx context.Context, s session.Session, out, errOut io.Writer) error {
@@ -168,7 +153,7 @@ func shown(w io.Writer) io.Writer {
 func (o *ExecOptions) sideBySide(ctx context.Context, f *factory.Factory, namespace string, list []session.Session, run runIn) error {
 	var mu sync.Mutex
 	out, errOut := prefixes(f.Out, usersOf(list)), prefixes(f.ErrOut, usersOf(list))
-	outcomes := o.Parallel.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
+	errs := o.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
 		to := &prefixed{w: f.Out, mu: &mu, prefix: out[i]}
 		errTo := &prefixed{w: f.ErrOut, mu: &mu, prefix: errOut[i]}
 		err := run(ctx, s, to, errTo)
@@ -177,7 +162,7 @@ func (o *ExecOptions) sideBySide(ctx context.Context, f *factory.Factory, namesp
 		}
 		return errors.Join(err, to.flush(), errTo.flush())
 	})
-	return summed(f, namespace, "ok", outcomes)
+	return summed(f, namespace, "ok", usersOf(list), errs)
 }
 
 // collect prints all at the end, for programs.
@@ -187,7 +172,7 @@ func (o *ExecOptions) collect(ctx context.Context, f *factory.Factory, namespace
 		results[i].User = s.User
 	}
 	var mu sync.Mutex
-	outcomes := o.Parallel.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
+	errs := o.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
 		out, errOut := &bounded{most: MaxOutput}, &bounded{most: MaxOutput}
 		err := run(ctx, s, &locked{mu: &mu, w: out}, &locked{mu: &mu, w: errOut})
 		mu.Lock()
@@ -195,22 +180,19 @@ func (o *ExecOptions) collect(ctx context.Context, f *factory.Factory, namespace
 		results[i].Stdout, results[i].Stderr, results[i].Truncated = out.String(), errOut.String(), out.cut || errOut.cut
 		return err
 	})
-	for i, outcome := range outcomes {
+	for i, err := range errs {
 		var exit *inside.ExitError
 		code := 0
 		switch {
-		case errors.As(outcome.err, &exit):
+		case errors.As(err, &exit):
 			code = exit.Code
-		case outcome.err != nil:
-			results[i].Error = brief(outcome.err)
+		case err != nil:
+			results[i].Error = brief(err)
 			continue
 		}
 		results[i].ExitCode = &code
 	}
-	if err := o.Format.Print(f.Out, map[string]any{"items": results}, nil, nil); err != nil || len(list) == 0 {
-		return err
-	}
-	return summed(f, namespace, "ok", outcomes)
+	return o.summary(f, namespace, "ok", usersOf(list), errs, results)
 }
 
 // locked is a writer that a program which has been left may still write to.

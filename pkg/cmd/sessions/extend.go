@@ -3,7 +3,6 @@
 package sessions
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,21 +97,21 @@ func Extend(ctx context.Context, f *factory.Factory, o *ExtendOptions) error {
 	now := time.Now()
 	until := make([]time.Time, len(list))
 	job := batch.Job{Doing: "Extending", Failed: "could not be extended"}
-	say := f.Progress()
 	users := usersOf(list)
-	errs := job.Each(ctx, say, users, func(ctx context.Context, i int) error {
-		until[i] = keepUntil(list[i], rules, o.By, now)
-		return keep(ctx, c, list[i], until[i])
-	})
-	err = job.Outcome(users, errs)
-	say.Stop(err)
-	for i, s := range list {
-		if errs[i] == nil {
-			f.Say("%s is kept until %s", s.User, when(until[i], now))
+	err = carryOut(ctx, f, &o.Format, job, users, func(ctx context.Context, i int) error {
+		end := keepUntil(list[i], rules, o.By, now)
+		if err := keep(ctx, c, list[i], end); err != nil {
+			return err
+		}
+		until[i] = end
+		return nil
+	}, "", func(i int) Done { return Done{User: users[i], Result: "kept", KeepUntil: until[i]} })
+	for i, end := range until {
+		if !end.IsZero() {
+			f.Say("%s is kept until %s", users[i], when(end, now))
 		}
 	}
-	printed := results(users, errs, func(i int) Done { return Done{User: users[i], Result: "kept", KeepUntil: until[i]} }).writeTo(f, &o.Format)
-	return cmp.Or(err, printed)
+	return err
 }
 
 // keepUntil adds to what a session has left: to its end as the hub would come

@@ -128,7 +128,7 @@ func TestExecIsBounded(t *testing.T) {
 	for i := range 12 {
 		c.Add(fmt.Sprintf("user%d", i), nil)
 	}
-	if code, _, errOut := c.run("", "sessions", "exec", "--all", "--parallel", "3", "--", "true"); code != 0 || errOut != "12 of 12 ok\n" {
+	if code, _, errOut := c.run("", "sessions", "exec", "--all", "--at-once", "3", "--", "true"); code != 0 || errOut != "12 of 12 ok\n" {
 		t.Error(code, errOut)
 	}
 	if most := c.Most(); most > 3 {

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 
+	"github.com/workshopctl/workshopctl/pkg/cmd/batch"
 	"github.com/workshopctl/workshopctl/pkg/cmd/factory"
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/explain"
@@ -217,11 +218,11 @@ func (o *LogsOptions) all(ctx context.Context, f *factory.Factory, c *factory.Cl
 	}
 	var mu sync.Mutex
 	begins := prefixes(f.Out, usersOf(list))
-	parallel := Parallel(10)
+	side := atOnce{batch.AtOnce}
 	if o.Follow {
-		parallel = Parallel(len(list))
+		side.AtOnce = len(list) // none of them ends
 	}
-	outcomes := parallel.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
+	errs := side.each(ctx, list, func(ctx context.Context, i int, s session.Session) error {
 		pod, err := c.Kubernetes.CoreV1().Pods(c.Namespace).Get(ctx, s.Pod, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -232,7 +233,7 @@ func (o *LogsOptions) all(ctx context.Context, f *factory.Factory, c *factory.Cl
 	if ctx.Err() != nil && o.Follow {
 		return nil
 	}
-	return summed(f, c.Namespace, "read", outcomes)
+	return summed(f, c.Namespace, "read", usersOf(list), errs)
 }
 
 // newest is the pod of a workshop's component, nil if there is none.

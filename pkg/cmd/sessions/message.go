@@ -20,13 +20,10 @@ import (
 
 // MessageOptions of `sessions message`.
 type MessageOptions struct {
-	factory.WorkshopOptions
-	Target
-	Parallel Parallel
-	Text     string
+	insideOptions
+	Text string
 	// For is how long pages that are opened later show it, too.
-	For    time.Duration
-	Format output.Format
+	For time.Duration
 }
 
 func newMessage(f *factory.Factory, run factory.Run[*MessageOptions]) *cobra.Command {
@@ -51,11 +48,8 @@ the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.AddFlags(f, cmd)
-	o.addTo(f, cmd, "Tell")
-	o.Parallel.addTo(cmd)
+	o.insideOptions.AddFlags(f, cmd, "Tell")
 	cmd.Flags().DurationVar(&o.For, "for", 15*time.Minute, "For how long pages that are opened later show it, as a `DURATION`")
-	o.Format.AddFlag(cmd, output.JSON, output.YAML)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return fault.Usage("%s needs TEXT", cmd.CommandPath())
@@ -82,7 +76,7 @@ func (o *MessageOptions) Validate() error {
 	if target != nil && len(o.Users) == 0 {
 		target = fault.Hint(target, "The last argument is the text, those before it are users.")
 	}
-	return errors.Join(o.WorkshopOptions.Validate(), target, o.Parallel.Validate(), o.Format.Validate())
+	return errors.Join(o.WorkshopOptions.Validate(), target, o.atOnce.Validate(), o.Format.Validate())
 }
 
 // MessageResult is whom the message has come to.
@@ -95,41 +89,28 @@ type MessageResult struct {
 
 // Message shows the message.
 func Message(ctx context.Context, f *factory.Factory, o *MessageOptions) error {
-	c, r, err := o.Load(ctx, f)
-	if err != nil {
+	c, list, err := o.meant(ctx, f)
+	if err != nil || o.nobody(f, list) {
 		return err
-	}
-	list, _, err := o.load(ctx, c, r.Spec, false)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 && o.Format.Is("") {
-		f.Say("No session is meant.")
-		return nil
 	}
 	results := make([]MessageResult, len(list))
 	in := within(c)
-	outcomes := o.Parallel.each(ctx, list, func(ctx context.Context, i int, s session.Session) (err error) {
+	errs := o.each(ctx, list, func(ctx context.Context, i int, s session.Session) (err error) {
 		results[i].Pages, err = in.Message(ctx, s.Pod, o.Text, o.For)
 		return err
 	})
 	var away []string
-	for i, outcome := range outcomes {
-		results[i].User = outcome.user
+	for i, err := range errs {
+		results[i].User = list[i].User
 		switch {
-		case outcome.err != nil:
-			results[i].Error = brief(outcome.err)
+		case err != nil:
+			results[i].Error = brief(err)
 		case results[i].Pages == 0:
-			away = append(away, outcome.user)
-		}
-	}
-	if !o.Format.Is("") {
-		if err := o.Format.Print(f.Out, map[string]any{"items": results}, nil, nil); err != nil || len(list) == 0 {
-			return err
+			away = append(away, list[i].User)
 		}
 	}
 	if len(away) > 0 && o.Format.Is("") {
 		f.Say("No page is open at %s: who opens one within %s sees it then.", explain.Clean(output.Some(away)), strings.TrimSuffix(strings.TrimSuffix(o.For.String(), "0s"), "0m"))
 	}
-	return summed(f, c.Namespace, "told", outcomes)
+	return o.summary(f, c.Namespace, "told", usersOf(list), errs, results)
 }

@@ -5,6 +5,7 @@ package sessions
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,14 +61,14 @@ func results(users []string, errs []error, done func(i int) Done) Results {
 }
 
 // carryOut does a job for each of the users, tells how it goes and went, and
-// prints what became of them. done says it to a person where all went well, and
-// one to a program.
+// prints what became of them. done says it to a person where all went well,
+// unless it is empty, and one to a program.
 func carryOut(ctx context.Context, f *factory.Factory, format *output.Format, job batch.Job, users []string, do func(ctx context.Context, i int) error, done string, one func(i int) Done) error {
 	say := f.Progress()
 	errs := job.Each(ctx, say, users, do)
 	err := job.Outcome(users, errs)
 	say.Stop(err)
-	if err == nil {
+	if err == nil && done != "" {
 		say.Done("%s", done)
 	}
 	printed := results(users, errs, one).writeTo(f, format)
@@ -93,8 +94,8 @@ func (r Results) writeTo(f *factory.Factory, format *output.Format) error {
 // waitFlags are those of a command that waits for sessions.
 type waitFlags struct {
 	factory.TimeoutOptions
+	atOnce
 	NoWait bool
-	AtOnce int
 }
 
 // AddFlags gives a command the flags for it; what it waits for ends the flags'
@@ -102,15 +103,28 @@ type waitFlags struct {
 func (o *waitFlags) AddFlags(cmd *cobra.Command, what string, atOnce int) {
 	o.TimeoutOptions.AddFlags(cmd, " for each session"+what)
 	cmd.Flags().BoolVar(&o.NoWait, "no-wait", false, "Don't wait"+what)
-	cmd.Flags().IntVar(&o.AtOnce, "at-once", atOnce, "`NUMBER` of sessions to work on at the same time")
+	o.atOnce.AddFlags(cmd, atOnce)
 }
 
 // Validate checks what can be checked without the cluster.
 func (o *waitFlags) Validate() error {
+	return errors.Join(o.atOnce.Validate(), o.TimeoutOptions.Validate())
+}
+
+// atOnce bounds how many sessions are worked on at the same time.
+type atOnce struct{ AtOnce int }
+
+// AddFlags gives a command the flag for it.
+func (o *atOnce) AddFlags(cmd *cobra.Command, number int) {
+	cmd.Flags().IntVar(&o.AtOnce, "at-once", number, "`NUMBER` of sessions to work on at the same time")
+}
+
+// Validate checks what can be checked without the cluster.
+func (o *atOnce) Validate() error {
 	if o.AtOnce < 1 || o.AtOnce > 100 {
 		return fault.Usage("--at-once: must be from 1 to 100")
 	}
-	return o.TimeoutOptions.Validate()
+	return nil
 }
 
 // asker is the question before what loses work or files.
