@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/workshopctl/workshopctl/pkg/render"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
@@ -25,6 +26,10 @@ type lived struct {
 	Active      bool              `json:"active"`
 	Used        *float64          `json:"used"`
 	Environment map[string]string `json:"environment"`
+	// User is when the user was active, and Found how many users the hub has
+	// looked up to know.
+	User  *float64 `json:"user"`
+	Found int      `json:"found"`
 }
 
 func live(t *testing.T, version string, in render.Input, sessions map[string]any) (map[string]lived, []map[string]string) {
@@ -127,4 +132,42 @@ func TestLife(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestActivity: what the proxy saw of a session counts, for the session and its
+// user, and the hub looks nobody up for that.
+func TestActivity(t *testing.T) {
+	in := input(func(s *workshop.Spec) { s.Expose, s.IdleTimeout = workshop.ExposeNone, "1h" })
+	type session = map[string]any // minutes from now
+	sessions := map[string]any{
+		"used":       session{"started": -300, "used": -10, "seen": -2},
+		"earlier":    session{"started": -300, "used": -10, "seen": -20},
+		"never-used": session{"started": -300, "used": nil, "seen": -2},
+		"kept":       session{"started": -300, "used": -70, "kept": 60, "seen": -65},
+		"unseen":     session{"started": -300, "used": -10},
+	}
+	type times struct{ Session, User float64 }
+	want := map[string]times{"used": {-2, -2}, "earlier": {-10, -20}, "never-used": {-2, -2}, "kept": {-57.5, -65}, "unseen": {Session: -10}}
+	for _, hub := range hubs {
+		t.Run(hub.jupyterhub, func(t *testing.T) {
+			got := map[string]times{}
+			answer, _ := live(t, hub.jupyterhub, in, sessions)
+			for user, is := range answer {
+				got[user] = times{value(is.Used), value(is.User)}
+				if is.Found > 0 {
+					t.Errorf("the hub has looked %s up", user)
+				}
+			}
+			if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 0.1)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func value(n *float64) float64 {
+	if n == nil {
+		return 0
+	}
+	return *n
 }

@@ -2,7 +2,8 @@
 """Starts a hub with a jupyterhub_config.py as far as it goes without a cluster, and polls sessions whose pods are made up.
 
 Arguments: the file, and as JSON a list of sessions: minutes from now at which they were started, used, and until which
-they are kept (or the annotation itself). Prints as JSON what became of each.
+they are kept (or the annotation itself), and at which the proxy saw them used last, after that. Prints as JSON what became
+of each.
 """
 
 import asyncio
@@ -30,16 +31,40 @@ def at(minutes):
     return None if minutes is None else (now + timedelta(minutes=minutes)).replace(tzinfo=None)
 
 
+def since(time):
+    return time and round((time.replace(tzinfo=timezone.utc) - now).total_seconds() / 60, 1)
+
+
+# Whom the hub looks up by their names.
+found = []
+find = orm.User.find.__func__
+orm.User.find = classmethod(lambda cls, db, name: found.append(name) or find(cls, db, name))
+
+
 async def main(path, sessions):
     app = JupyterHub.instance()
     await app.initialize([f"--config={path}", "--JupyterHub.db_url=sqlite://"])
     done = []
 
-    class Proxy:
-        async def delete_user(self, user, name=""):
-            done.append("route")
+    routes = {"/": {"target": app.hub.host, "jupyterhub": True, "hub": True}}
 
-    app.proxy = Proxy()
+    async def delete_user(user, name=""):
+        done.append("route")
+
+    class Answer:
+        """What a proxy says, whatever it is asked: to JupyterHub 5, and to 6."""
+
+        @property
+        def body(self):
+            return json.dumps(routes).encode()
+
+        async def json(self):
+            return json.loads(self.body)
+
+    async def answer(*args, **kwargs):
+        return Answer()
+
+    app.proxy.delete_user, app.proxy.api_request = delete_user, answer
     results = {}
     for name, wanted in sessions.items():
         user = orm.User(name=name)
@@ -73,14 +98,29 @@ async def main(path, sessions):
 
         spawner.stop = stop
         done.clear()
+        found.clear()
         spawner.start_polling()
         status = await spawner.poll_and_notify()
+        if "seen" in wanted:
+            seen = wanted["seen"]
+            routes[f"/user/{name}"] = {
+                "target": "http://10.0.0.1:10080",
+                "jupyterhub": True,
+                "user": name,
+                "server_name": "",
+                "last_activity": seen if isinstance(seen, str) else at(seen).isoformat(timespec="milliseconds") + "Z",
+            }
+            await app.update_last_activity()
+            del routes[f"/user/{name}"]
+            app.db.rollback()  # what wasn't saved
         used = spawner.orm_spawner.last_activity
         results[name] = {
+            "found": len(found),
+            "user": since(user.orm_user.last_activity),
             "stopped": list(done),
             "status": status,
             "active": user.active,
-            "used": None if done else round((used.replace(tzinfo=timezone.utc) - now).total_seconds() / 60, 1),
+            "used": None if done else since(used),
             "environment": {k: v for k, v in spawner.get_env().items() if k.startswith("WORKSHOP_")},
         }
     return {"sessions": results, "selectors": selectors}
