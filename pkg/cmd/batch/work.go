@@ -36,6 +36,8 @@ type Work struct {
 	// Pause before something is tried again; it doubles up to what the hub
 	// asks for. 0 means a second.
 	Pause time.Duration
+
+	room room
 }
 
 // FullError says that the workshop has as many sessions as it may have.
@@ -47,22 +49,34 @@ func (FullError) Error() string {
 
 // Start has the hub start a user's session, and returns once it has begun. A
 // hub that is busy, restarting or still stopping the last session is asked
-// again; one that has no room for more sessions is a FullError.
+// again; one that has no room for more sessions is a FullError. The session
+// takes up room at a busy hub until Ready has waited for it.
 func (w *Work) Start(ctx context.Context, user string) error {
 	pause := w.pause()
+	var refusal error
 	for {
-		err := w.Hub.Start(ctx, user)
-		if err == nil {
-			return nil
+		extra, err := w.room.enter(ctx, user)
+		if err != nil {
+			return waited(err, refusal)
 		}
-		longest := time.Minute
+		err = w.Hub.Start(ctx, user)
 		var answer *hub.Error
+		answers := errors.As(err, &answer)
 		switch {
-		case !errors.As(err, &answer): // no answer at all: it may be restarting
+		case err == nil:
+			w.room.taken(user, extra, w.pause())
+			return nil
+		case answers && answer.Busy():
+			w.room.refused(extra, w.pause(), answer.RetryAfter)
+			refusal = err
+			continue
+		}
+		w.room.unanswered(extra)
+		longest := time.Minute
+		switch {
+		case !answers: // it may be restarting
 		case answer.Full():
 			return FullError{}
-		case answer.Busy():
-			longest = answer.RetryAfter
 		// The hub notices the end of a pod a moment after the cluster does.
 		case answer.Status == http.StatusBadRequest, answer.Status == http.StatusServiceUnavailable:
 			longest = w.pause()
@@ -70,10 +84,18 @@ func (w *Work) Start(ctx context.Context, user string) error {
 			return err
 		}
 		if waitErr := sleep(ctx, min(pause, longest)); waitErr != nil {
-			return fmt.Errorf("%w (%w)", waitErr, err)
+			return waited(waitErr, err)
 		}
 		pause *= 2
 	}
+}
+
+// waited is the end of a wait, with what was waited for.
+func waited(end, why error) error {
+	if why == nil {
+		return end
+	}
+	return fmt.Errorf("%w (%w)", end, why)
 }
 
 func (w *Work) pause() time.Duration {
@@ -98,6 +120,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // in. Why a pod doesn't get ready the cluster says, and long before the hub
 // gives up; why there is none only the hub can say.
 func (w *Work) Ready(ctx context.Context, user string) error {
+	defer w.room.left(user)
 	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
