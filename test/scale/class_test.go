@@ -182,7 +182,8 @@ func (c *class) start(name string, args, env []string) *program {
 	args = append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", sandboxPID(c.t, c.bin)), "--"}, args...)
 	p := &program{name: name, cmd: exec.Command("nsenter", args...), ended: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = c.dir, env
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts goes with it
+	// What it starts goes with it, and it goes with a test that is killed.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	if err := p.cmd.Start(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/workshopctl/workshopctl/test/testhub"
 )
@@ -34,8 +35,9 @@ func TestStartClass(t *testing.T) {
 				if err := os.WriteFile(file, []byte(names.String()), 0o600); err != nil {
 					t.Fatal(err)
 				}
+				begun := time.Now()
 				_, progress := c.workshopctl("sessions", "start", "--from", file)
-				t.Logf("at most %d at a time:\n%s", limit, progress)
+				t.Logf("%.1f s with at most %d at a time (0 is any number):\n%s", time.Since(begun).Seconds(), limit, progress)
 				if !strings.Contains(progress, fmt.Sprintf("%d sessions", size)) {
 					t.Errorf("no progress is shown:\n%s", progress)
 				}
