@@ -182,8 +182,9 @@ func (c *class) start(name string, args, env []string) *program {
 	args = append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", sandboxPID(c.t, c.bin)), "--"}, args...)
 	p := &program{name: name, cmd: exec.Command("nsenter", args...), ended: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = c.dir, env
-	// What it starts goes with it, and it goes with a test that is killed.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	// What it starts goes with it, as the first process of a namespace, and it
+	// goes with a test that is killed.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	if err := p.cmd.Start(); err != nil {
@@ -217,9 +218,15 @@ func (c *class) start(name string, args, env []string) *program {
 	return p
 }
 
+// stop ends it in good order, if it does that.
 func (p *program) stop() {
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
-	<-p.ended
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(30 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
 }
 
 // lines are those of the log that have the words.
