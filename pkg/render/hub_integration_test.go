@@ -125,6 +125,9 @@ func TestSessions(t *testing.T) {
 		in := cases(t)[name]
 		for _, hub := range hubs {
 			t.Run(name+"/"+hub.jupyterhub, func(t *testing.T) {
+				if !*update { // both write the same file
+					t.Parallel()
+				}
 				_, out := probe(t, hub.jupyterhub, in, "Jane.Doe@example.com")
 				got := strings.NewReplacer(
 					`jupyterhub-version": "`+hub.jupyterhub, `jupyterhub-version": "…`,
@@ -167,6 +170,7 @@ func TestSessionNames(t *testing.T) {
 	names := workshop.Names(in.Spec.Name)
 	for _, hub := range hubs {
 		t.Run(hub.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			m, _ := probe(t, hub.jupyterhub, in, users...)
 			owner, longest := map[string]string{}, ""
 			for _, fixed := range []string{names.Hub(), names.HubPart(), names.Proxy(), names.ProxyAPI(), names.Record(), names.Session(), names.Users()} {

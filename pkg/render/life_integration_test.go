@@ -106,6 +106,7 @@ func TestLife(t *testing.T) {
 	for _, hub := range hubs {
 		for name, test := range cases {
 			t.Run(name+"/"+hub.jupyterhub, func(t *testing.T) {
+				t.Parallel()
 				sessions := map[string]any{}
 				for user, s := range test.sessions {
 					sessions[user] = s

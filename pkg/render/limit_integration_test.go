@@ -26,6 +26,7 @@ func TestLimit(t *testing.T) {
 	for _, version := range hubs {
 		for limit, words := range map[int]string{1: "There can be one session at a time, and somebody has it.", 2: "There can be 2 sessions at a time, and all are taken."} {
 			t.Run(version.jupyterhub, func(t *testing.T) {
+				t.Parallel()
 				in := as(t, input(func(s *workshop.Spec) { s.Expose, s.Limit = workshop.ExposeNone, limit }))
 				h := startAt(t, &rest.Config{Host: slow.URL}, filepath.Join(t.TempDir(), "hub.sqlite"), version.jupyterhub, in)
 				come := func(user string) (int, string) {

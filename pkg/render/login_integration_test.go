@@ -167,14 +167,23 @@ func (h *runningHub) wait(t *testing.T, pattern string) string {
 	}
 }
 
+// ports that tests of this run have, or have had.
+var ports sync.Map
+
+// freePort is one that no other test gets.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		_ = l.Close()
+		if _, taken := ports.LoadOrStore(port, true); !taken {
+			return port
+		}
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // browser keeps cookies and follows no redirects.
@@ -255,6 +264,7 @@ func as(t *testing.T, in render.Input) render.Input {
 func TestPasswordLogin(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			h := start(t, version.jupyterhub, as(t, input(func(s *workshop.Spec) {
 				s.AdminUsers = []string{"Trainer"}
 			})))
@@ -340,6 +350,7 @@ func TestHubPages(t *testing.T) {
 	for _, name := range []string{"tls-secret", "subdomains"} {
 		for _, version := range hubs {
 			t.Run(name+"/"+version.jupyterhub, func(t *testing.T) {
+				t.Parallel()
 				h := start(t, version.jupyterhub, as(t, cases(t)[name]))
 				for _, path := range []string{"/hub/login", "/hub/home", "/hub/nothing", "/hub/api/", "/hub/error/503"} {
 					resp, err := browser(t).Do(request(t, http.MethodGet, h.url+path, nil))
@@ -387,6 +398,7 @@ func TestHubPages(t *testing.T) {
 func TestAllowedUsers(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			database := filepath.Join(t.TempDir(), "hub.sqlite")
 			t.Run("everybody", func(t *testing.T) {
 				h := startOn(t, database, version.jupyterhub, as(t, input(nil)))
@@ -413,6 +425,7 @@ func TestAllowedUsers(t *testing.T) {
 func TestAnonymousLogin(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			h := start(t, version.jupyterhub, as(t, input(func(s *workshop.Spec) { s.Auth = workshop.AuthAnonymous })))
 			me := func(b *http.Client) string {
 				status, header, page := do(t, b, request(t, http.MethodGet, h.url+"/hub/login", nil))
@@ -467,6 +480,7 @@ func TestOwnPasswords(t *testing.T) {
 	}
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			file := filepath.Join(t.TempDir(), "passwords.json")
 			write := func(content string) {
 				t.Helper()

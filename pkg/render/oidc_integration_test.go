@@ -147,6 +147,7 @@ func (h *runningHub) admin(t *testing.T, user string) (known, admin bool) {
 func TestOIDCLogin(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			p := oidcProvider(t, nil)
 			for name, c := range map[string]struct {
 				spec func(*workshop.Spec)
@@ -172,6 +173,7 @@ func TestOIDCLogin(t *testing.T) {
 					map[string]string{"A": "A", "a": "!not on the list"}, nil},
 			} {
 				t.Run(name, func(t *testing.T) {
+					t.Parallel()
 					h := start(t, version.jupyterhub, oidcInput(t, p, c.spec))
 					for id, want := range c.want {
 						at := h.visit(t, p).login(id)
@@ -210,6 +212,7 @@ func (h *runningHub) silent(t *testing.T) {
 func TestOIDCRefusals(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			p := oidcProvider(t, nil)
 			check := func(t *testing.T, at page, status int, words ...string) {
 				t.Helper()
@@ -220,6 +223,7 @@ func TestOIDCRefusals(t *testing.T) {
 				}
 			}
 			t.Run("as it is", func(t *testing.T) {
+				t.Parallel()
 				h := start(t, version.jupyterhub, oidcInput(t, p, nil))
 				v := h.visit(t, p)
 				check(t, v.login(""), 400, "choose to allow it", "End-User aborted interaction")
@@ -240,6 +244,7 @@ func TestOIDCRefusals(t *testing.T) {
 				"nobody there":   {func(s *workshop.Spec) { s.OIDC.IssuerURL = "https://127.0.0.1:1" }, oidcSecret, 502, []string{"doesn't reach 127.0.0.1:1"}},
 			} {
 				t.Run(name, func(t *testing.T) {
+					t.Parallel()
 					in := oidcInput(t, p, c.change)
 					in.Secret[workshop.SecretOIDCClient] = []byte(c.secret)
 					h := startOn(t, filepath.Join(t.TempDir(), "hub.sqlite"), version.jupyterhub, in)

@@ -154,6 +154,7 @@ func (h *runningHub) loginAs(t *testing.T, code string) (int, string) {
 func TestLoginWithTheCluster(t *testing.T) {
 	for _, version := range hubs {
 		t.Run(version.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			s := newOAuthServer(t)
 			in := as(t, openshiftLogin(func(s *workshop.Spec) {
 				s.AdminUsers, s.AllowedUsers, s.AllowedGroups = []string{"Trainer"}, []string{"kube:admin"}, []string{"class"}

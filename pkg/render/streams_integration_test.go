@@ -74,6 +74,7 @@ const (
 func TestStreamTagOfEachSession(t *testing.T) {
 	for _, hub := range hubs {
 		t.Run(hub.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			api := newImageAPI(t,
 				tagged(first),
 				answer{http.StatusServiceUnavailable, "not yet"}, tagged(second),
