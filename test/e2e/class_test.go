@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,13 +33,15 @@ type class struct {
 // TestClass runs the class of twenty real sessions: what is done in them first,
 // what stops them last.
 func TestClass(t *testing.T) {
+	t.Parallel()
 	tr := newTrainer(t, newSandbox(t), "class")
-	tr.run(t, "deploy", "--cpu-request", "5m", "--memory-request", "16Mi", "--storage-size", "10Mi", "--idle-timeout", "3h")
-	c := &class{trainer: tr}
+	tr.run(t, "deploy", "--cpu-request", "5m", "--memory-request", "16Mi", "--storage-size", "64Mi", "--idle-timeout", "3h")
+	c := &class{trainer: tr, users: []string{"jane", "bob", "kube:admin"}}
 	list := "username,full name\n# the first row\n"
-	for i := range classSize {
-		user := fmt.Sprintf("user%02d", i+1)
-		c.users = append(c.users, user)
+	for i := len(c.users); i < classSize; i++ {
+		c.users = append(c.users, fmt.Sprintf("user%02d", i-2))
+	}
+	for i, user := range c.users {
 		list += fmt.Sprintf("%s,\"User, %d\"\n", user, i+1)
 	}
 	file := filepath.Join(t.TempDir(), "class.csv")
@@ -53,7 +56,7 @@ func TestClass(t *testing.T) {
 		t.Fatalf("started %+v", started)
 	}
 	for i, s := range started.Items {
-		if s.User != c.users[i] || s.Result != "running" || !strings.HasSuffix(s.URL, "/user/"+s.User+"/") {
+		if s.User != c.users[i] || s.Result != "running" || !strings.HasSuffix(s.URL, "/user/"+url.PathEscape(s.User)+"/") {
 			t.Errorf("started %+v", s)
 		}
 	}
@@ -63,6 +66,7 @@ func TestClass(t *testing.T) {
 	}{
 		{"started again", classStartedAgain},
 		{"looked at", classLookedAt},
+		{"worked in", classInside},
 		{"extended", classExtended},
 		{"restarted and stopped", classStopped},
 		{"deleted and pruned", classPruned},
@@ -261,6 +265,12 @@ func classWithoutHub(t *testing.T, c *class) {
 	c.run(t, "sessions", "describe", "user07")
 	c.run(t, "sessions", "extend", "user07", "--by", "5h")
 	c.run(t, "sessions", "stop", "user08", "--yes")
+	if out := c.run(t, "sessions", "exec", "user07", "--", "echo", "hi").stdout; out != "hi\n" {
+		t.Errorf("exec: %q", out)
+	}
+	c.run(t, "sessions", "cp", "user07:README.md", filepath.Join(t.TempDir(), "README.md"))
+	c.run(t, "sessions", "message", "--all", "The hub is away; go on.")
+	c.run(t, "logs", "user07", "--tail", "1")
 	for _, args := range [][]string{{"start", "user08"}, {"restart", "user07", "--yes"}, {"prune", "--yes"}} {
 		if r := c.try(t, append([]string{"sessions"}, args...)...); r.code != 1 || !strings.Contains(r.stderr, "the hub does not answer") {
 			t.Errorf("%v: %+v", args, r)
