@@ -81,9 +81,9 @@ func TestLimitedHub(t *testing.T) {
 	}{
 		"alone": {true, nil, busy * 5 / 4, 30},
 		// Those who begin the class by logging in themselves take half of it for a minute.
-		"beside others": {true, func(h *limitedHub) { h.among(0, 4); h.among(time.Minute, 0) }, busy*5/4 + time.Minute/2, 100},
+		"beside others": {true, func(h *limitedHub) { h.among(4); h.amongAfter(time.Minute, 0) }, busy*5/4 + time.Minute/2, 100},
 		// All of it, for as long as the hub says to stay away.
-		"after others": {true, func(h *limitedHub) { h.among(0, limit); h.among(time.Minute, 0) }, busy*5/4 + 2*time.Minute, 60},
+		"after others": {true, func(h *limitedHub) { h.among(limit); h.amongAfter(time.Minute, 0) }, busy*5/4 + 2*time.Minute, 60},
 		// Nobody waits to see when there is room again.
 		"without waiting": {false, nil, busy * 2, 200},
 	} {
@@ -95,8 +95,7 @@ func TestLimitedHub(t *testing.T) {
 				}
 				h := &limitedHub{limit: limit, starting: map[string]time.Time{}}
 				if test.others != nil {
-					go test.others(h)
-					synctest.Wait()
+					test.others(h)
 				}
 				w := &batch.Work{Client: fake.NewClientset(), Namespace: "ns", Hub: h, Live: live}
 				users := make([]string, size)
@@ -126,9 +125,13 @@ func TestLimitedHub(t *testing.T) {
 	}
 }
 
-func (h *limitedHub) among(after time.Duration, others int) {
-	time.Sleep(after)
+// among says how many others there are from now on.
+func (h *limitedHub) among(others int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.others = others
+}
+
+func (h *limitedHub) amongAfter(wait time.Duration, others int) {
+	time.AfterFunc(wait, func() { h.among(others) })
 }

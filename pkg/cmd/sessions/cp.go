@@ -76,7 +76,7 @@ which the roles edit and admin have. Only --idle asks the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.insideOptions.AddFlags(f, cmd, "Copy to or from")
+	o.AddFlags(f, cmd, "Copy to or from")
 	cmd.Args = factory.Args("SOURCE", "DESTINATION")
 	cmd.ValidArgsFunction = completePath(f)
 	cmd.Flags().StringVar(&o.MaxSize, "max-size", "1Gi", "How much a session may send at most, as a `QUANTITY`")

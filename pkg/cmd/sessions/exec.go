@@ -57,7 +57,7 @@ which the roles edit and admin have. Only --idle asks the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.insideOptions.AddFlags(f, cmd, "Run it in")
+	o.AddFlags(f, cmd, "Run it in")
 	cmd.Flags().BoolVarP(&o.Stdin, "stdin", "i", false, "Have the command read what comes to stdin; for one USER")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch n := cmd.ArgsLenAtDash(); {

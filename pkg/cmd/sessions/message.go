@@ -48,7 +48,7 @@ the hub.`,
 			return do(cmd, args)
 		},
 	}
-	o.insideOptions.AddFlags(f, cmd, "Tell")
+	o.AddFlags(f, cmd, "Tell")
 	cmd.Flags().DurationVar(&o.For, "for", 15*time.Minute, "For how long pages that are opened later show it, as a `DURATION`")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
