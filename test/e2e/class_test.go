@@ -28,19 +28,61 @@ const classSize = 20
 type class struct {
 	*trainer
 	users []string
+	// looking are those who have their page open, and login how they come in.
+	looking []string
+	login   func(*attendee)
 }
+
+// part of a test of the class, which begins with what the one before has left.
+type part struct {
+	name string
+	test func(*testing.T, *class)
+}
+
+// classSettings fit twenty sessions on a small machine.
+var classSettings = []string{"--cpu-request", "5m", "--memory-request", "16Mi", "--storage-size", "64Mi", "--idle-timeout", "3h"}
 
 // TestClass runs the class of twenty real sessions: what is done in them first,
 // what stops them last.
 func TestClass(t *testing.T) {
 	t.Parallel()
 	tr := newTrainer(t, newSandbox(t), "class")
-	tr.run(t, "deploy", "--cpu-request", "5m", "--memory-request", "16Mi", "--storage-size", "64Mi", "--idle-timeout", "3h")
-	c := &class{trainer: tr, users: []string{"jane", "bob", "kube:admin"}}
-	list := "username,full name\n# the first row\n"
+	tr.run(t, append([]string{"deploy"}, classSettings...)...)
+	c := &class{trainer: tr, looking: []string{"kube:admin", "jane"}, login: func(a *attendee) { a.login(tr.password(t)) }}
+	c.begin(t, "jane", "bob", "kube:admin")
+	c.goOn(t, slices.Concat(classParts, []part{{"without the hub", classWithoutHub}, {"sent home", classSentHome}}))
+}
+
+// TestClassOpenShift is the same with what differs there: the login, whose names
+// keep their case, the Route, users and groups of the project, and an image stream
+// tag as image.
+func TestClassOpenShift(t *testing.T) {
+	tr := newProject(t, newSandbox(t), "class", "user5")
+	tr.loadImage(t, "my-workshop-terminal:latest", "registry.localhost/workshop/terminal:1")
+	host := "terminals-class." + tr.env["WORKSHOPCTL_DOMAIN"]
+	tr.run(t, append([]string{"deploy", "--host", host, "--terminal-image", "my-workshop-terminal:latest"}, classSettings...)...)
+	c := &class{trainer: tr, looking: []string{"user4"}, login: func(a *attendee) { a.openshiftLogin(openshiftPassword) }}
+	c.begin(t, "user4", "bob", "kube:admin")
+	c.goOn(t, slices.Concat(classParts, []part{{"sent home", classSentHome}}))
+}
+
+var classParts = []part{
+	{"started again", classStartedAgain},
+	{"looked at", classLookedAt},
+	{"worked in", classInside},
+	{"extended", classExtended},
+	{"restarted and stopped", classStopped},
+	{"deleted and pruned", classPruned},
+}
+
+// begin starts the sessions of these and of as many more as make it a class.
+func (c *class) begin(t *testing.T, users ...string) {
+	t.Helper()
+	c.users = users
 	for i := len(c.users); i < classSize; i++ {
-		c.users = append(c.users, fmt.Sprintf("user%02d", i-2))
+		c.users = append(c.users, fmt.Sprintf("user%02d", i-len(users)+1))
 	}
+	list := "username,full name\n# the first row\n"
 	for i, user := range c.users {
 		list += fmt.Sprintf("%s,\"User, %d\"\n", user, i+1)
 	}
@@ -60,19 +102,11 @@ func TestClass(t *testing.T) {
 			t.Errorf("started %+v", s)
 		}
 	}
-	for _, part := range []struct {
-		name string
-		test func(*testing.T, *class)
-	}{
-		{"started again", classStartedAgain},
-		{"looked at", classLookedAt},
-		{"worked in", classInside},
-		{"extended", classExtended},
-		{"restarted and stopped", classStopped},
-		{"deleted and pruned", classPruned},
-		{"without the hub", classWithoutHub},
-		{"sent home", classSentHome},
-	} {
+}
+
+// goOn runs the parts.
+func (c *class) goOn(t *testing.T, parts []part) {
+	for _, part := range parts {
 		if !t.Run(part.name, func(t *testing.T) { part.test(t, c) }) {
 			break // the next would meet what this left
 		}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,21 +25,23 @@ import (
 )
 
 // classInside has the trainer work in all sessions of the class from their own
-// machine, while two of the attendees look at their pages.
+// machine, while some of the attendees look at their pages.
 func classInside(t *testing.T, tr *class) {
 	axe := testhub.Axe(t)
 	chromium := newChromium(t, tr.sandbox)
 	address := strings.TrimSpace(tr.run(t, "url").stdout)
 	all := func(what string) string { return fmt.Sprintf("%d of %d %s\n", classSize, classSize, what) }
 	var jane *attendee
-	for _, user := range []string{"kube:admin", "jane"} {
+	for _, user := range tr.looking {
 		jane = newAttendee(chromium, t, user, address)
-		jane.login(tr.password(t))
+		tr.login(jane)
 		jane.prompt()
 	}
+	absent := slices.DeleteFunc(slices.Sorted(slices.Values(tr.users)), func(user string) bool { return slices.Contains(tr.looking, user) })
+	unlikeBob := slices.DeleteFunc(slices.Sorted(slices.Values(tr.users)), func(user string) bool { return user == "bob" })
 
 	step(t, "a shell beside the attendee's", func() {
-		sh := tr.beside(t, "jane")
+		sh := tr.beside(t, jane.user)
 		sh.types("echo $((40+2)) $PWD $TERM [$JUPYTERHUB_API_TOKEN]; stty size\r")
 		sh.sees("42 /opt/app-root/src xterm-256color []\r\n24 80")
 		if strings.Contains(jane.screen(), "echo $((40+2))") {
@@ -46,27 +49,27 @@ func classInside(t *testing.T, tr *class) {
 		}
 		sh.types("workshop-version; exit 7\r") // an image's own command, from its PATH
 		sh.ends(7)
-		tool := tr.beside(t, "jane", "--", "sh", "-c", "tty; exit 3")
+		tool := tr.beside(t, jane.user, "--", "sh", "-c", "tty; exit 3")
 		tool.sees("/dev/pts/")
 		tool.ends(3)
 	})
 
 	step(t, "a command in all sessions", func() {
 		r := tr.run(t, "sessions", "exec", "--all", "--", "sh", "-c", "echo $USER is in $PWD; echo err >&2")
-		for _, line := range []string{"bob        | bob is in /opt/app-root/src\n", "kube:admin | kube:admin is in", "jane       | jane is in"} {
+		for _, line := range []string{"bob        | bob is in /opt/app-root/src\n", "kube:admin | kube:admin is in", fmt.Sprintf("%-10s | %s is in", jane.user, jane.user)} {
 			if err := contains(r.stdout, line); err != nil {
 				t.Error(err)
 			}
 		}
-		if !strings.Contains(r.stderr, "jane       | err\n") || strings.Count(r.stdout, "\n") != classSize || !strings.HasSuffix(r.stderr, all("ok")) {
+		if !strings.Contains(r.stderr, fmt.Sprintf("%-10s | err\n", jane.user)) || strings.Count(r.stdout, "\n") != classSize || !strings.HasSuffix(r.stderr, all("ok")) {
 			t.Error(r.stderr)
 		}
 		r = tr.try(t, "sessions", "exec", "--all", "-o", "json", "--", "sh", "-c", "test $USER = bob")
 		var got struct{ Items []struct{ ExitCode *int } }
-		if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != 1 || len(got.Items) != classSize || !strings.Contains(r.stderr, fmt.Sprintf("1 of %d ok; failed: jane (exit 1), kube:admin (exit 1), user01 (exit 1)", classSize)) {
+		if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != 1 || len(got.Items) != classSize || !strings.Contains(r.stderr, fmt.Sprintf("1 of %d ok; failed: %s (exit 1), %s (exit 1), ", classSize, unlikeBob[0], unlikeBob[1])) {
 			t.Errorf("%d %v %s %s", r.code, err, r.stdout, r.stderr)
 		}
-		if r := tr.try(t, "sessions", "exec", "jane", "--", "no-such-program"); r.code != 127 || !strings.Contains(r.stderr, "not found in the session's PATH") {
+		if r := tr.try(t, "sessions", "exec", jane.user, "--", "no-such-program"); r.code != 127 || !strings.Contains(r.stderr, "not found in the session's PATH") {
 			t.Errorf("%d %s", r.code, r.stderr)
 		}
 	})
@@ -94,13 +97,13 @@ func classInside(t *testing.T, tr *class) {
 			t.Errorf("%d bytes came back: %v", len(back), err)
 		}
 		r = tr.run(t, "sessions", "cp", "--all", ":exercise", dir+"/all")
-		for _, name := range []string{"jane/exercise/answer", "bob/exercise/data", "kube%3Aadmin/exercise/run.sh"} {
+		for _, name := range []string{jane.user + "/exercise/answer", "bob/exercise/data", "kube%3Aadmin/exercise/run.sh"} {
 			if _, err := os.Stat(filepath.Join(dir, "all", name)); err != nil {
 				t.Error(err, r.stderr)
 			}
 		}
 		for place, why := range map[string]string{"/proc/x": "/proc", "README.md/x": "is a file, not a folder"} {
-			if r := tr.try(t, "sessions", "cp", dir+"/big", "jane:"+place); r.code != 1 || !strings.Contains(r.stderr, why) {
+			if r := tr.try(t, "sessions", "cp", dir+"/big", jane.user+":"+place); r.code != 1 || !strings.Contains(r.stderr, why) {
 				t.Errorf("%d %s", r.code, r.stderr)
 			}
 		}
@@ -111,7 +114,7 @@ func classInside(t *testing.T, tr *class) {
 
 	step(t, "a message is on every page until it is dismissed", func() {
 		r := tr.run(t, "sessions", "message", "--all", "Lunch <b>now</b>\nBack at 13:30")
-		if !strings.HasPrefix(r.stderr, "No page is open at bob, user01, ") || !strings.HasSuffix(r.stderr, all("told")) {
+		if !strings.HasPrefix(r.stderr, fmt.Sprintf("No page is open at %s, %s, ", absent[0], absent[1])) || !strings.HasSuffix(r.stderr, all("told")) {
 			t.Error(r.stderr)
 		}
 		jane.says("Lunch <b>now</b>")
@@ -140,7 +143,7 @@ func classInside(t *testing.T, tr *class) {
 	})
 
 	step(t, "logs", func() {
-		if r := tr.run(t, "logs", "jane"); !strings.Contains(r.stdout, "a trainer's message has come to") {
+		if r := tr.run(t, "logs", jane.user); !strings.Contains(r.stdout, "a trainer's message has come to") {
 			t.Error(r.stdout)
 		}
 		if r := tr.run(t, "logs", "--all"); strings.Count(r.stdout, "a trainer's message has come to") != classSize || !strings.HasSuffix(r.stderr, all("read")) {
