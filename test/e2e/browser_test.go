@@ -44,6 +44,8 @@ func newChromium(t *testing.T, s *sandbox) context.Context {
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		// The pages of the tests' OpenID Connect provider ask for a font there.
+		chromedp.Flag("host-resolver-rules", "MAP *.googleapis.com ~NOTFOUND"),
 		chromedp.WindowSize(1280, 800))
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

@@ -55,12 +55,12 @@ func TestClass(t *testing.T) {
 
 // TestClassOpenShift is the same with what differs there: the login, whose names
 // keep their case, the Route, users and groups of the project, and an image stream
-// tag as image.
+// tag as image. The hub is the newest, as TestClass has the public image's.
 func TestClassOpenShift(t *testing.T) {
 	tr := newProject(t, newSandbox(t), "class", "user5")
 	tr.loadImage(t, "my-workshop-terminal:latest", "registry.localhost/workshop/terminal:1")
 	host := "terminals-class." + tr.env["WORKSHOPCTL_DOMAIN"]
-	tr.run(t, append([]string{"deploy", "--host", host, "--terminal-image", "my-workshop-terminal:latest"}, classSettings...)...)
+	tr.run(t, append([]string{"deploy", "--host", host, "--terminal-image", "my-workshop-terminal:latest", "--hub-image", "registry.localhost/workshop/hub:6.1.1"}, classSettings...)...)
 	c := &class{trainer: tr, looking: []string{"user4"}, login: func(a *attendee) { a.openshiftLogin(openshiftPassword) }}
 	c.begin(t, "user4", "bob", "kube:admin")
 	c.goOn(t, slices.Concat(classParts, []part{{"sent home", classSentHome}}))

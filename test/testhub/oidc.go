@@ -36,19 +36,7 @@ type Provider struct {
 // registration.
 func OIDC(t *testing.T, clients []map[string]any, users map[string]map[string]any, more map[string]any) Provider {
 	t.Helper()
-	source := filepath.Join(checkout(t), "test", "testhub", "oidc")
-	server := filepath.Join(source, "server.js")
-	node := filepath.Dir(filepath.Dir(Proxy(t)[0]))
-	dir := once(t, "oidc", append(packageFiles(source), server), func(dir string) {
-		packages(t, node, source, dir)
-		content, err := os.ReadFile(server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "server.js"), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	})
+	dir, node := OIDCServer(t)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +80,26 @@ func OIDC(t *testing.T, clients []map[string]any, users map[string]map[string]an
 		}
 	}()
 	return p
+}
+
+// OIDCServer returns the directory of the provider's program, server.js with all
+// that it needs, and that of a Node.js for it. Its environment variable OIDC is
+// the configuration.
+func OIDCServer(t *testing.T) (dir, node string) {
+	t.Helper()
+	source := filepath.Join(checkout(t), "test", "testhub", "oidc")
+	server := filepath.Join(source, "server.js")
+	node = filepath.Dir(filepath.Dir(Proxy(t)[0]))
+	return once(t, "oidc", append(packageFiles(source), server), func(dir string) {
+		packages(t, node, source, dir)
+		content, err := os.ReadFile(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "server.js"), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}), node
 }
 
 // selfSigned returns a certificate for this machine that is its own authority.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // An OpenID Connect provider for the tests: real, with users that anybody may
 // log in as. What it is to be comes as JSON in the environment variable OIDC.
-import { createServer } from "node:https";
+import { createServer } from "node:http";
+import { createServer as createServerTLS } from "node:https";
 import { Provider } from "oidc-provider";
 
-const { issuer, cert, key, clients, users, ...more } = JSON.parse(process.env.OIDC);
+const { issuer, cert, key, port, clients, users, ...more } = JSON.parse(process.env.OIDC);
 
 const provider = new Provider(issuer, {
   clients,
@@ -17,6 +18,11 @@ const provider = new Provider(issuer, {
   ...more,
 });
 provider.on("server_error", (_, error) => console.error(error));
-const server = createServer({ cert, key }, provider.callback());
-server.listen(Number(new URL(issuer).port), "127.0.0.1", () => console.log("listening"));
-process.stdin.on("end", () => process.exit()).resume(); // goes with the test
+if (cert) {
+  const server = createServerTLS({ cert, key }, provider.callback());
+  server.listen(Number(new URL(issuer).port), "127.0.0.1", () => console.log("listening"));
+  process.stdin.on("end", () => process.exit()).resume(); // goes with the test
+} else { // in a pod, behind an ingress that ends TLS
+  provider.proxy = true;
+  createServer(provider.callback()).listen(port);
+}
