@@ -7,6 +7,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -50,7 +51,7 @@ func TestClass(t *testing.T) {
 	tr.run(t, append([]string{"deploy"}, classSettings...)...)
 	c := &class{trainer: tr, looking: []string{"kube:admin", "jane"}, login: func(a *attendee) { a.login(tr.password(t)) }}
 	c.begin(t, "jane", "bob", "kube:admin")
-	c.goOn(t, slices.Concat(classParts, []part{{"without the hub", classWithoutHub}, {"sent home", classSentHome}}))
+	c.goOn(t, slices.Concat(classParts, []part{{"without the hub", classWithoutHub}, {"while the hub is replaced", classHubReplaced}, {"sent home", classSentHome}}))
 }
 
 // TestClassOpenShift is the same with what differs there: the login, whose names
@@ -328,6 +329,30 @@ func classWithoutHub(t *testing.T, c *class) {
 	c.run(t, "sessions", "start", "user08")
 	if sessions, _ := c.list(t); sessions["user08"].State != "running" || sessions["user07"].KeepUntil.Before(time.Now().Add(5*time.Hour)) {
 		t.Errorf("%+v\n%+v", sessions["user08"], sessions["user07"])
+	}
+}
+
+// What waits for the hub goes on with the next one.
+func classHubReplaced(t *testing.T, c *class) {
+	started := make(chan result, 1)
+	go func() { started <- c.try(t, "sessions", "start", "user03", "user04", "--at-once", "1") }()
+	eventually(t, time.Minute, "the first session's pod", func(context.Context) error {
+		for _, p := range c.pods(t, "app.kubernetes.io/component=session") {
+			if p.Annotations["hub.jupyter.org/username"] == "user03" {
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
+	c.run(t, "deploy", "--idle-timeout", "4h")
+	if r := <-started; r.code != 0 {
+		t.Errorf("start: %+v", r)
+	}
+	sessions, hubError := c.list(t)
+	for _, user := range []string{"user01", "user03", "user04"} {
+		if s := sessions[user]; s.State != "running" || hubError != "" {
+			t.Errorf("%s: %+v (%s)", user, s, hubError)
+		}
 	}
 }
 
