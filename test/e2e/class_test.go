@@ -51,7 +51,7 @@ func TestClass(t *testing.T) {
 	tr.run(t, append([]string{"deploy"}, classSettings...)...)
 	c := &class{trainer: tr, looking: []string{"kube:admin", "jane"}, login: func(a *attendee) { a.login(tr.password(t)) }}
 	c.begin(t, "jane", "bob", "kube:admin")
-	c.goOn(t, slices.Concat(classParts, []part{{"without the hub", classWithoutHub}, {"while the hub is replaced", classHubReplaced}, {"sent home", classSentHome}}))
+	c.goOn(t, slices.Concat(classParts, []part{{"without the hub", classWithoutHub}, {"while the hub is replaced", classHubReplaced}, {"with a small image", classSmallImage}, {"sent home", classSentHome}}))
 }
 
 // TestClassOpenShift is the same with what differs there: the login, whose names
@@ -353,6 +353,33 @@ func classHubReplaced(t *testing.T, c *class) {
 		if s := sessions[user]; s.State != "running" || hubError != "" {
 			t.Errorf("%s: %+v (%s)", user, s, hubError)
 		}
+	}
+}
+
+// An image with BusyBox alone will do for all that is done inside sessions.
+func classSmallImage(t *testing.T, c *class) {
+	c.run(t, "set-image", c.busybox(t))
+	c.run(t, "sessions", "start", "user05")
+	if out := c.run(t, "sessions", "exec", "user05", "--", "sh", "-c", "echo $USER").stdout; out != "user05\n" {
+		t.Errorf("exec: %q", out)
+	}
+	sh := c.beside(t, "user05")
+	sh.types("echo $((40+2)) [$PWD]; stty size\r")
+	sh.sees("24 80")
+	sh.types("exit 3\r")
+	sh.ends(3)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "there"), []byte("and back"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.run(t, "sessions", "cp", filepath.Join(dir, "there"), "user05:deep/er/")
+	c.run(t, "sessions", "cp", "user05:deep/er/there", filepath.Join(dir, "back"))
+	if back, err := os.ReadFile(filepath.Join(dir, "back")); err != nil || string(back) != "and back" {
+		t.Errorf("%q came back: %v", back, err)
+	}
+	c.run(t, "sessions", "message", "user05", "hello")
+	if out := c.run(t, "logs", "user05").stdout; !strings.Contains(out, "a trainer's message has come to") {
+		t.Errorf("logs: %s", out)
 	}
 }
 

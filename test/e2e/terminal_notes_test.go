@@ -5,12 +5,9 @@
 package e2e
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,9 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/coder/websocket"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // TestTerminalNotes: notes of the image beside the terminal, whose blocks run
@@ -67,27 +62,6 @@ func (tr *trainer) imageWithNotes(t *testing.T) string {
 	for _, page := range pages {
 		files["opt/workshop/notes/"+filepath.Base(page)] = page
 	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	for to, from := range files {
-		content, err := os.ReadFile(from)
-		if err == nil {
-			err = w.WriteHeader(&tar.Header{Name: to, Mode: 0o755, Size: int64(len(content))})
-		}
-		if err == nil {
-			_, err = w.Write(content)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	added, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
 	host := tr.registry(t)
 	from, err := name.ParseReference(strings.Replace(tr.env["WORKSHOPCTL_TERMINAL_IMAGE"], "registry.localhost", host, 1))
 	if err != nil {
@@ -97,19 +71,7 @@ func (tr *trainer) imageWithNotes(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := mutate.AppendLayers(base, added)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := fmt.Sprintf("workshop/terminal:notes-%d", time.Now().Unix())
-	target, err := name.ParseReference(host + "/" + to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(target, image, remote.WithContext(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	return "registry.localhost/" + to
+	return tr.image(t, base, "notes", files, nil)
 }
 
 // told is what the notes say of themselves.
