@@ -133,7 +133,7 @@ func oidcWalk(chromium context.Context, t *testing.T, tr *trainer, issuer, hub, 
 		jane := newAttendee(chromium, t, "jane", address)
 		jane.oidcLogin("1")
 		jane.prompt()
-		jane.types("echo $((40+2)) $JUPYTERHUB_USER > mine.txt; cat mine.txt")
+		jane.types("echo $((40+2)) $USER > mine.txt; cat mine.txt")
 		jane.sees("42 jane", 10*time.Second)
 		jane.do(chromedp.Navigate(address + "hub/logout"))
 		jane.reads("logged out")
