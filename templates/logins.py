@@ -10,6 +10,7 @@ jupyterhub_config.py imports by its name. It has
 
 import asyncio
 import html
+from http.client import responses
 
 from jupyterhub.handlers.login import LogoutHandler
 from tornado.httpclient import AsyncHTTPClient
@@ -79,7 +80,8 @@ class Refusal(HTTPError):
     """
 
     def __init__(self, status, title, attendee, trainer=""):
-        super().__init__(status, f"{title} {trainer}" if trainer else title)
+        # JupyterHub 6 would make a heading of what is for the log.
+        super().__init__(status, f"{title} {trainer}" if trainer else title, reason=responses[status])
         text = html.escape(attendee)
         if trainer:
             text += f"<br><br><small>For your trainer: {html.escape(trainer)}</small>"

@@ -178,7 +178,7 @@ func TestOIDCLogin(t *testing.T) {
 					for id, want := range c.want {
 						at := h.visit(t, p).login(id)
 						if refusal, ok := strings.CutPrefix(want, "!"); ok {
-							if at.status != 403 || !strings.Contains(at.text, refusal) || !strings.Contains(at.text, "Log in again") {
+							if at.status != 403 || !strings.Contains(at.text, "403 : Forbidden") || !strings.Contains(at.text, refusal) || !strings.Contains(at.text, "Log in again") {
 								t.Errorf("%s is to read %q: %d\n%s", id, refusal, at.status, at.text)
 							}
 							continue
