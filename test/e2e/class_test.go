@@ -46,7 +46,6 @@ var classSettings = []string{"--cpu-request", "5m", "--memory-request", "16Mi", 
 // TestClass runs the class of twenty real sessions: what is done in them first,
 // what stops them last.
 func TestClass(t *testing.T) {
-	t.Parallel()
 	tr := newTrainer(t, newSandbox(t), "class")
 	tr.run(t, append([]string{"deploy"}, classSettings...)...)
 	c := &class{trainer: tr, looking: []string{"kube:admin", "jane"}, login: func(a *attendee) { a.login(tr.password(t)) }}
