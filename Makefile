@@ -99,7 +99,7 @@ integration-openshift-tests: # What `make integration-openshift` runs beside its
 
 .PHONY: e2e
 e2e: packages build ## Tests on a whole cluster with a real browser (root)
-	KEEP=$(KEEP) .ci/with-sandbox e2e -- $(GOTEST) -count=1 -timeout 30m -parallel 4 -tags e2e -skip OpenShift -v ./test/e2e/...
+	KEEP=$(KEEP) .ci/with-sandbox e2e -- $(GOTEST) -count=1 -timeout 45m -parallel 4 -tags e2e -skip OpenShift -v ./test/e2e/...
 
 .PHONY: soak
 soak: packages build ## Thirty sessions that type and print for ten minutes; none may grow (root)
