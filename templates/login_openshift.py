@@ -44,7 +44,7 @@ def _trusted(file, _changed):
 
 
 class OpenShift(Listed, Elsewhere, OpenShiftOAuthenticator):
-    server = "cluster's login"
+    server, place = "cluster's login", " to the cluster"
     denied = (
         "You have not let the workshop know who you are at the cluster. It asks for nothing but your name, and needs it to give you "
         "a session of your own: log in again, and choose to allow it."
@@ -110,23 +110,9 @@ class OpenShift(Listed, Elsewhere, OpenShiftOAuthenticator):
         """Those that the workshop asks for; what else somebody belongs to is nobody's business here."""
         return await super().get_user_groups(auth_state) & (self.admin_groups | self.allowed_groups)
 
-    async def check_allowed(self, username, auth_model):
-        if await super().check_allowed(username, auth_model):
-            return True
-        raise Refusal(
-            403,
-            f"{username!r} is not on the workshop's list.",
-            f"You are logged in to the cluster as {username}, who is not on the list of those who may use this workshop. Ask your trainer to be put on it, "
-            "or log in as somebody else.",
-            "`workshopctl deploy` changes the list with --allowed-users and --allowed-groups.",
-        )
-
 
 def configure(c, env, people):
     c.JupyterHub.authenticator_class = OpenShift
     o = c.OpenShift
     o.client_id = f"system:serviceaccount:{env['POD_NAMESPACE']}:{env['SERVICE_ACCOUNT']}"
-    remember(o, env)
-    if people.admin_groups or people.allowed_groups:
-        o.manage_groups = True
-        o.admin_groups, o.allowed_groups = people.admin_groups, people.allowed_groups
+    remember(o, env, people)

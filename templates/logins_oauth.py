@@ -62,11 +62,13 @@ class Callback(OAuthCallbackHandler):
 class Elsewhere:
     """An authenticator whose server has login pages of its own.
 
-    It has `server`, what to call that; `denied`, what to read for who didn't let
-    it tell who they are; `trusted()`, a context with whom to take for it; and
-    `discover()`, which finds out its addresses.
+    It has `server`, what to call that, and `place`, where one is logged in then;
+    `denied`, what to read for who didn't let it tell who they are; `trusted()`, a
+    context with whom to take for it; and `discover()`, which finds out its
+    addresses.
     """
 
+    place = ""
     login_handler = Login
     callback_handler = Callback
     discovered = False
@@ -97,6 +99,17 @@ class Elsewhere:
         except OSError as e:
             raise unreachable(host, str(e)) from e
 
+    async def check_allowed(self, username, auth_model):
+        if await super().check_allowed(username, auth_model):
+            return True
+        raise Refusal(
+            403,
+            f"{username!r} is not on the workshop's list.",
+            f"You are logged in{self.place} as {username}, who is not on the list of those who may use this workshop. Ask your trainer to be put "
+            "on it, or log in as somebody else.",
+            "`workshopctl users add` puts them on it; --allowed-groups lets in whole groups.",
+        )
+
 
 def unreachable(host, why):
     return Refusal(502, f"The hub doesn't reach {host}.", f"The workshop doesn't reach {host}, so nobody can log in at the moment. {again}", f"{host}: {why}.")
@@ -113,8 +126,11 @@ def answer(error):
     return f"{said}".rstrip(".") + "."
 
 
-def remember(authenticator, env):
+def remember(authenticator, env, people):
     """Settings that all of them have, of the authenticator's configuration."""
+    if people.admin_groups or people.allowed_groups:
+        authenticator.manage_groups = True
+        authenticator.admin_groups, authenticator.allowed_groups = people.admin_groups, people.allowed_groups
     if env.get("PUBLIC_URL"):
         authenticator.oauth_callback_url = env["PUBLIC_URL"].rstrip("/") + "/hub/oauth_callback"
     # No page of ours with a button before the other server's.

@@ -53,6 +53,7 @@ func oidcProvider(t *testing.T, more map[string]any) testhub.Provider {
 	}}, map[string]map[string]any{
 		"1": {"preferred_username": "Jane", "email": "jane@example.com", "email_verified": true, "groups": []string{"class", "others"}},
 		"2": {"preferred_username": "mallory", "email": "jane@example.com", "email_verified": false},
+		"5": {"preferred_username": "malou", "email": "lou@example.com", "email_verified": "false"}, // as some providers write it
 		"3": {"preferred_username": "trainer", "realm_access": map[string]any{"roles": []string{"staff"}}},
 		"4": {"name": "has no other"},
 		"a": {"preferred_username": "lower"}, "A": {"preferred_username": "upper"},
@@ -168,7 +169,7 @@ func TestOIDCLogin(t *testing.T) {
 				}, map[string]string{"1": "!not on the list", "3": "trainer"}, []string{"trainer"}},
 				"mail": {func(s *workshop.Spec) {
 					s.OIDC.UsernameClaim, s.OIDC.Scopes = "email", []string{"openid", "email"}
-				}, map[string]string{"1": "jane@example.com", "2": "!has not verified your mail address"}, nil},
+				}, map[string]string{"1": "jane@example.com", "2": "!has not verified your mail address", "5": "!has not verified your mail address"}, nil},
 				"subject": {func(s *workshop.Spec) { s.OIDC.UsernameClaim, s.AllowedUsers = "sub", []string{"A"} },
 					map[string]string{"A": "A", "a": "!not on the list"}, nil},
 			} {
