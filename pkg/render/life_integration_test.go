@@ -151,6 +151,7 @@ func TestActivity(t *testing.T) {
 	want := map[string]times{"used": {-2, -2}, "earlier": {-10, -20}, "never-used": {-2, -2}, "kept": {-57.5, -65}, "unseen": {Session: -10}}
 	for _, hub := range hubs {
 		t.Run(hub.jupyterhub, func(t *testing.T) {
+			t.Parallel()
 			got := map[string]times{}
 			answer, _ := live(t, hub.jupyterhub, in, sessions)
 			for user, is := range answer {

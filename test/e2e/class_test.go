@@ -50,17 +50,22 @@ func TestClass(t *testing.T) {
 	tr.run(t, append([]string{"deploy"}, classSettings...)...)
 	c := &class{trainer: tr, looking: []string{"kube:admin", "jane"}, login: func(a *attendee) { a.login(tr.password(t)) }}
 	c.begin(t, "jane", "bob", "kube:admin")
-	c.goOn(t, slices.Concat(classParts, []part{{"without the hub", classWithoutHub}, {"while the hub is replaced", classHubReplaced}, {"with a small image", classSmallImage}, {"sent home", classSentHome}}))
+	c.goOn(t, slices.Concat(classParts, []part{
+		{"without the hub", classWithoutHub},
+		{"while the hub is replaced", classHubReplaced},
+		{"with a small image", classSmallImage},
+		{"sent home", classSentHome},
+	}))
 }
 
 // TestClassOpenShift is the same with what differs there: the login, whose names
-// keep their case, the Route, users and groups of the project, and an image stream
-// tag as image. The hub is the newest, as TestClass has the public image's.
+// keep their case, the Route, the project's uid, and an image stream tag as image.
+// The hub is the newest, as TestClass has the public image's.
 func TestClassOpenShift(t *testing.T) {
 	tr := newProject(t, newSandbox(t), "class", "user5")
 	tr.loadImage(t, "my-workshop-terminal:latest", "registry.localhost/workshop/terminal:1")
 	host := "terminals-class." + tr.env["WORKSHOPCTL_DOMAIN"]
-	tr.run(t, append([]string{"deploy", "--host", host, "--terminal-image", "my-workshop-terminal:latest", "--hub-image", "registry.localhost/workshop/hub:6.1.1"}, classSettings...)...)
+	tr.run(t, append([]string{"deploy", "--host", host, "--terminal-image", "my-workshop-terminal:latest", "--hub-image", tr.hubs()["hub6"]}, classSettings...)...)
 	c := &class{trainer: tr, looking: []string{"user4"}, login: func(a *attendee) { a.openshiftLogin(openshiftPassword) }}
 	c.begin(t, "user4", "bob", "kube:admin")
 	c.goOn(t, slices.Concat(classParts, []part{{"sent home", classSentHome}}))
@@ -333,8 +338,13 @@ func classWithoutHub(t *testing.T, c *class) {
 
 // What waits for the hub goes on with the next one.
 func classHubReplaced(t *testing.T, c *class) {
-	started := make(chan result, 1)
-	go func() { started <- c.try(t, "sessions", "start", "user03", "user04", "--at-once", "1") }()
+	var start result
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		start = c.try(t, "sessions", "start", "user03", "user04", "--at-once", "1")
+	}()
+	t.Cleanup(func() { <-done })
 	eventually(t, time.Minute, "the first session's pod", func(context.Context) error {
 		for _, p := range c.pods(t, "app.kubernetes.io/component=session") {
 			if p.Annotations["hub.jupyter.org/username"] == "user03" {
@@ -344,8 +354,8 @@ func classHubReplaced(t *testing.T, c *class) {
 		return errors.New("none")
 	})
 	c.run(t, "deploy", "--idle-timeout", "4h")
-	if r := <-started; r.code != 0 {
-		t.Errorf("start: %+v", r)
+	if <-done; start.code != 0 {
+		t.Errorf("start: %+v", start)
 	}
 	sessions, hubError := c.list(t)
 	for _, user := range []string{"user01", "user03", "user04"} {
@@ -363,8 +373,8 @@ func classSmallImage(t *testing.T, c *class) {
 		t.Errorf("exec: %q", out)
 	}
 	sh := c.beside(t, "user05")
-	sh.types("echo $((40+2)) [$PWD]; stty size\r")
-	sh.sees("24 80")
+	sh.types("echo $((40+2)) [$USER]; stty size\r")
+	sh.sees("42 [user05]\r\n24 80")
 	sh.types("exit 3\r")
 	sh.ends(3)
 	dir := t.TempDir()

@@ -73,6 +73,12 @@ func newSandbox(t *testing.T) *sandbox {
 	return &sandbox{bin: bin, env: env, config: config, admin: admin}
 }
 
+// hubs are images of the hub by name: the default one, with the JupyterHub of the
+// public image, and one with the newest.
+func (s *sandbox) hubs() map[string]string {
+	return map[string]string{"hub5": s.env["WORKSHOPCTL_HUB_IMAGE"], "hub6": "registry.localhost/workshop/hub:6.1.1"}
+}
+
 // trainer is a person with one namespace, admin there and nothing elsewhere.
 type trainer struct {
 	*sandbox

@@ -31,16 +31,12 @@ const oidcSecret = "s3cret+/%: of the client"
 func TestOIDC(t *testing.T) {
 	s := newSandbox(t)
 	chromium := newChromium(t, s)
-	hubs := map[string]string{
-		"hub5": s.env["WORKSHOPCTL_HUB_IMAGE"],
-		"hub6": "registry.localhost/workshop/hub:6.1.1",
-	}
 	var back []string
-	for name := range hubs {
+	for name := range s.hubs() {
 		back = append(back, "https://"+s.oidcHost(name)+"/hub/oauth_callback")
 	}
 	issuer := s.oidcProvider(t, back)
-	for name, hub := range hubs {
+	for name, hub := range s.hubs() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			oidcWalk(chromium, t, newTrainer(t, s, "oidc-"+name), issuer, hub, s.oidcHost(name))
@@ -178,7 +174,7 @@ func (a *attendee) oidcLogin(id string) {
 		chromedp.SendKeys(chromedp.CSS("input[name=login]"), id),
 		chromedp.SendKeys(chromedp.CSS("input[name=password]"), "any"),
 		chromedp.Submit(chromedp.CSS("input[name=login]")),
-		chromedp.WaitVisible(chromedp.CSS("input[name=prompt][value=consent] ~ button, button[autofocus]")))
+		chromedp.WaitVisible(chromedp.CSS("input[name=prompt][value=consent] ~ button")))
 	a.screenshot("oidc-consent-" + a.user)
 	a.do(chromedp.Click(chromedp.CSS("button[type=submit]")))
 }

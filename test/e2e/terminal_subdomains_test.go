@@ -69,7 +69,7 @@ func (s *sandbox) certificate(t *testing.T, names ...string) *corev1.Secret {
 func TestSubdomains(t *testing.T) {
 	s := newSandbox(t)
 	chromium := newChromium(t, s)
-	for name, hub := range map[string]string{"hub5": s.env["WORKSHOPCTL_HUB_IMAGE"], "hub6": "registry.localhost/workshop/hub:6.1.1"} {
+	for name, hub := range s.hubs() {
 		t.Run(name, func(t *testing.T) { subdomains(chromium, t, newTrainer(t, s, "subdomains-"+name), hub) })
 	}
 }

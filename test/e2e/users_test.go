@@ -31,10 +31,7 @@ import (
 func TestUsers(t *testing.T) {
 	s := newSandbox(t)
 	chromium := newChromium(t, s)
-	for name, hub := range map[string]string{
-		"hub5": s.env["WORKSHOPCTL_HUB_IMAGE"],
-		"hub6": "registry.localhost/workshop/hub:6.1.1",
-	} {
+	for name, hub := range s.hubs() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			usersWalk(chromium, t, newTrainer(t, s, "users-"+name), hub)
