@@ -45,10 +45,7 @@ var columns = map[string]string{
 // wrong are in the error, each as a *LineError; no password is. normal is a
 // name as the hub has it.
 func Parse(content []byte, passwords bool, normal func(string) string) ([]Person, error) {
-	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // of a spreadsheet
-	r := csv.NewReader(bytes.NewReader(content))
-	r.Comma, r.Comment, r.FieldsPerRecord = separator(content), '#', -1
-	r.TrimLeadingSpace = r.Comma != '\t' // or an empty column would be none
+	r := reader(content)
 	var (
 		people []Person
 		errs   []error
@@ -104,6 +101,66 @@ func Parse(content []byte, passwords bool, normal func(string) string) ([]Person
 		return nil, errors.New("it has no line with a name")
 	}
 	return people, errors.Join(errs...)
+}
+
+// reader of the lines of a file.
+func reader(content []byte) *csv.Reader {
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // of a spreadsheet
+	r := csv.NewReader(bytes.NewReader(content))
+	r.Comma, r.Comment, r.FieldsPerRecord = separator(content), '#', -1
+	r.TrimLeadingSpace = r.Comma != '\t' // or an empty column would be none
+	return r
+}
+
+// Names reads the names alone, from such a file, from another one that has them
+// in its first column, or from a list with one a line.
+func Names(content []byte) ([]string, error) {
+	r := reader(content)
+	var names []string
+	column, first := 0, true
+	for {
+		fields, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		var wrong *csv.ParseError
+		if errors.As(err, &wrong) {
+			return nil, &LineError{wrong.StartLine, "it is neither a name nor CSV: " + wrong.Err.Error()}
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range fields {
+			fields[i] = strings.TrimSpace(fields[i])
+		}
+		if first {
+			first = false
+			if i := nameColumn(fields); i >= 0 {
+				column = i
+				continue
+			}
+		}
+		if column < len(fields) && fields[column] != "" && !strings.HasPrefix(fields[0], "#") {
+			names = append(names, fields[column])
+		}
+	}
+}
+
+// firstColumns are more words for names that stand in the first column.
+var firstColumns = []string{"user name", "email", "e-mail"}
+
+// nameColumn returns where the names stand by a first line that is a header, -1
+// if it is a line like the others. Other columns of other people's files may be
+// called anything, so one that isn't the first has to stand among ours.
+func nameColumn(fields []string) int {
+	if word := strings.ToLower(fields[0]); columns[word] == "name" || slices.Contains(firstColumns, word) {
+		return 0
+	}
+	header, problem := headerOf(fields)
+	if problem != "" {
+		return -1
+	}
+	return slices.Index(header, "name")
 }
 
 // separator of the columns, by the first line that has one.

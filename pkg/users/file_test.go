@@ -85,3 +85,32 @@ max,s3cret2
 		t.Errorf("a password for the cluster's login: %v", err)
 	}
 }
+
+func TestNames(t *testing.T) {
+	for name, test := range map[string]struct {
+		content string
+		want    string
+		err     string
+	}{
+		"lines":              {"ann\n  bob \n\n# the trainers\n  # of today\ncarl\n", "ann bob carl", ""},
+		"no end of line":     {"ann\r\nbob", "ann bob", ""},
+		"a head alone":       {"name\nann\n", "ann", ""},
+		"as for an import":   {"password,admin,name\ns3cret,,ann\n,true,bob\n", "ann bob", ""},
+		"a role called user": {"ann,user\nbob,admin\n", "ann bob", ""},
+		"tabs":               {"ann\tAnn\nbob\tBob\n", "ann bob", ""},
+		"CSV":                {"username,full name\nann,\"Ann, A.\"\nbob,Bob\n", "ann bob", ""},
+		"CSV without a head": {"ann,Ann\nbob,Bob\n", "ann bob", ""},
+		"head in the middle": {"ann,Ann\nuser,User\n", "ann user", ""},
+		"semicolons":         {"E-Mail;Name\nann@example.com;Ann\n", "ann@example.com", ""},
+		"quotes":             {"\"ann\",x\n", "ann", ""},
+		"byte order mark":    {"\ufeffann\n", "ann", ""},
+		"nobody":             {"# nobody\n", "", ""},
+		"empty first column": {",Ann\nbob,Bob\n", "bob", ""},
+		"broken":             {"ann\n\"bob\n", "", "line 2: it is neither a name nor CSV"},
+	} {
+		got, err := users.Names([]byte(test.content))
+		if strings.Join(got, " ") != test.want || (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: %q, %v; want %q, %q", name, got, err, test.want, test.err)
+		}
+	}
+}

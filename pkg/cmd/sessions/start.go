@@ -3,10 +3,7 @@
 package sessions
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +19,7 @@ import (
 	"github.com/workshopctl/workshopctl/pkg/cmd/fault"
 	"github.com/workshopctl/workshopctl/pkg/cmd/output"
 	"github.com/workshopctl/workshopctl/pkg/hub"
+	"github.com/workshopctl/workshopctl/pkg/users"
 	"github.com/workshopctl/workshopctl/pkg/workshop"
 )
 
@@ -51,7 +49,8 @@ yet are made, with no more rights than they would get at their first login; who
 may log in is decided then. A session that runs already is left alone.
 
 --from reads the names from a file, one a line, or from the first column of a CSV
-file. Empty lines and those that begin with # don't count.
+file, or from a file as users import takes it. A first line that is a header
+(name, user, login, email …), empty lines and those that begin with # don't count.
 
 A hub that limits how many sessions start at once is asked again later, until all
 have started. Without a running hub nothing can start.`,
@@ -158,7 +157,7 @@ func (o *StartOptions) names(f *factory.Factory) ([]string, error) {
 		if err != nil {
 			return nil, fault.Usage("--from: %w", err)
 		}
-		if names, err = parseNames(content); err != nil {
+		if names, err = users.Names(content); err != nil {
 			return nil, fault.Usage("--from: %s: %w", file, err)
 		}
 		if len(names) == 0 {
@@ -176,40 +175,6 @@ func (o *StartOptions) names(f *factory.Factory) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// headings of the first column, where the first line of a CSV file names the
-// columns.
-var headings = []string{"user", "username", "user name", "name", "login", "email", "e-mail"}
-
-// parseNames takes the names from a list or from the first column of a CSV
-// file, with commas or, as some spreadsheets write it, with semicolons.
-func parseNames(content []byte) ([]string, error) {
-	content = bytes.TrimPrefix(content, []byte("\ufeff"))
-	var names []string
-	lines, first := bufio.NewScanner(bytes.NewReader(content)), true
-	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		reader := csv.NewReader(strings.NewReader(line))
-		reader.TrimLeadingSpace = true
-		if strings.Contains(line, ";") && !strings.Contains(line, ",") {
-			reader.Comma = ';'
-		}
-		cells, err := reader.Read()
-		if err != nil {
-			return nil, fmt.Errorf("line %d is neither a name nor CSV: %s", number, line)
-		}
-		name := strings.TrimSpace(cells[0])
-		heading := first && len(cells) > 1 && slices.Contains(headings, strings.ToLower(name))
-		if first = false; heading || name == "" {
-			continue
-		}
-		names = append(names, name)
-	}
-	return names, lines.Err()
 }
 
 // makeAtOnce is how many users the hub makes in one request.

@@ -19,32 +19,6 @@ import (
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-func TestParseNames(t *testing.T) {
-	for name, test := range map[string]struct {
-		content string
-		want    string
-		err     string
-	}{
-		"lines":              {"ann\n  bob \n\n# the trainers\ncarl\n", "ann bob carl", ""},
-		"no end of line":     {"ann\r\nbob", "ann bob", ""},
-		"a user called user": {"user\nann", "user ann", ""},
-		"CSV":                {"username,full name\nann,\"Ann, A.\"\nbob,Bob\n", "ann bob", ""},
-		"CSV without a head": {"ann,Ann\nbob,Bob\n", "ann bob", ""},
-		"head in the middle": {"ann,Ann\nuser,User\n", "ann user", ""},
-		"semicolons":         {"E-Mail;Name\nann@example.com;Ann\n", "ann@example.com", ""},
-		"quotes":             {"\"ann\",x\n", "ann", ""},
-		"byte order mark":    {"\ufeffann\n", "ann", ""},
-		"nobody":             {"# nobody\n", "", ""},
-		"empty first column": {",Ann\nbob,Bob\n", "bob", ""},
-		"broken":             {"ann\n\"bob\n", "", "line 2 is neither a name nor CSV"},
-	} {
-		got, err := parseNames([]byte(test.content))
-		if strings.Join(got, " ") != test.want || (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
-			t.Errorf("%s: %q, %v; want %q, %q", name, got, err, test.want, test.err)
-		}
-	}
-}
-
 // playedUsers is a hub that makes users as it is told to.
 type playedUsers struct {
 	known []string
